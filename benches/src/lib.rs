@@ -1,0 +1,1 @@
+//! Benchmarks of the Longstrand workspace, with dated records.

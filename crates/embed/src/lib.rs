@@ -1,0 +1,1 @@
+//! Windows and reads to pooled embeddings in Parquet.

@@ -1,0 +1,1 @@
+//! The Mamba DNA model family: configurations, checkpoints and streaming forward passes.
