@@ -1,1 +1,83 @@
-//! Selective state-space kernels for DNA language models: contracts, f64 references and SIMD implementations.
+//! Kernels of selective state-space models for DNA.
+//!
+//! One folder, a *room*, is one operation: `mod.rs` states the contract (equations, shapes, dimensions, state),
+//! `reference.rs` is the equations in plain f64 loops, `cpu.rs` the vectorised f32 form with the same arguments in
+//! the same order, `tests.rs` the laws that tie them together. An operation that is only made of others is a file.
+//!
+//! **State is a value.** The convolution and the scans take an initial state and leave the final one in its place,
+//! and run in either [`Direction`] without a flip in memory, so a sequence may be cut anywhere and go on later.
+//!
+//! **Order of sums.** Every output element is computed by the same operations in the same order whatever the number
+//! of threads, rows or chunks; only the matrix form of Mamba-2 ([`ssd`]) sums over time in blocks, and those lie on a
+//! fixed grid of absolute positions ([`TILE`]). So answers at one [`simd::Level`] do not depend on how a sequence is
+//! cut at multiples of [`TILE`], nor on batches or threads.
+//!
+//! # Glossary
+//!
+//! | name | symbol | meaning |
+//! |---|---|---|
+//! | `len` | L | positions of a sequence |
+//! | `width`, `channels` | D | channels of a buffer |
+//! | `states` | N | states of a channel |
+//! | `kernel` | K | taps of the convolution |
+//! | `heads`, `head_dim`, `groups` | H, P, G | heads of Mamba-2, channels of a head, groups that share B and C |
+//! | `delta` | Δ | step size before softplus and bias |
+//! | `a`, `b`, `c`, `d` | A, B, C, D | parameters of the state-space model |
+//! | `u` | u or x | input of the scan |
+//! | `z` | z | gate |
+//!
+//! Buffers are row-major with time first, `[L, D]`; [`Rows`] views one with a stride, so that a part of the columns of
+//! a wider buffer can be an argument.
+
+pub mod backend;
+pub mod causal_conv1d;
+pub mod embedding;
+pub mod gated_norm;
+pub mod linear;
+pub mod lm_head;
+pub mod log_softmax;
+pub mod norm;
+pub mod pool;
+pub mod pointwise;
+mod rows;
+pub mod selective_scan;
+pub mod silu_gate;
+pub mod simd;
+pub mod ssd;
+
+pub use backend::{Backend, Cpu, Reference};
+pub use rows::{Rows, RowsMut};
+
+/// Positions of a tile of the fixed grid on which sums over time are grouped.
+pub const TILE: usize = 256;
+
+/// Which way a sequence is walked.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Direction {
+    /// From the first position to the last.
+    Forward,
+    /// From the last position to the first.
+    Reverse,
+}
+
+impl Direction {
+    /// The other direction.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
+}
+
+/// What becomes of an output buffer's former values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Write {
+    /// They are replaced.
+    Set,
+    /// The result is added to them.
+    Add,
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,1 +1,20 @@
 //! The Mamba DNA model family: configurations, checkpoints and streaming forward passes.
+
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+pub mod config;
+mod encode;
+mod head;
+mod layer;
+mod mixer;
+mod model;
+mod scratch;
+mod strand;
+mod stream;
+
+pub use encode::Chunking;
+pub use mixer::MixerState;
+pub use model::{Model, Observer, Request, Tap};
+pub use scratch::Scratch;
+pub use stream::State;

@@ -1,0 +1,160 @@
+//! What the tokenizer files of a checkpoint say: which of the known alphabets, and the longest input.
+
+use std::path::Path;
+use std::{fs, io};
+
+use longstrand_seq::vocab::Vocabulary;
+use serde_json::{Map, Value};
+
+use super::CheckpointError;
+use crate::config::Config;
+
+/// Lengths above this are the "no limit" of transformers.
+const LONGEST: u64 = 1 << 32;
+
+/// The known alphabets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    Caduceus,
+    PlantCaduceus,
+}
+
+/// What the files say; nothing, where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tokenizer {
+    alphabet: Option<Alphabet>,
+    /// Of an input, in tokens.
+    pub(super) max_length: Option<u64>,
+}
+
+impl Alphabet {
+    /// The published tokenizer's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Caduceus => "Caduceus",
+            Self::PlantCaduceus => "PlantCaduceus",
+        }
+    }
+
+    pub(super) fn vocabulary(self) -> Vocabulary {
+        match self {
+            Self::Caduceus => Vocabulary::caduceus(),
+            Self::PlantCaduceus => Vocabulary::plant_caduceus(),
+        }
+    }
+
+    /// Whether these are the alphabet's tokens and ids; PlantCaduceus's bases are in lower case.
+    fn is(self, tokens: &Map<String, Value>) -> bool {
+        let vocabulary = self.vocabulary();
+        let named = |(token, id): (&String, &Value)| {
+            let id = id.as_u64().and_then(|id| u8::try_from(id).ok());
+            let name = id.and_then(|id| vocabulary.name(id));
+            name.is_some_and(|name| name.eq_ignore_ascii_case(token))
+        };
+        tokens.len() == vocabulary.len() && tokens.iter().all(named)
+    }
+
+    /// The alphabet of an embedding of `rows` rows, padded to a multiple of 8 or not.
+    fn of_rows(rows: usize) -> Option<Self> {
+        match rows {
+            7 | 8 => Some(Self::PlantCaduceus),
+            12 | 16 => Some(Self::Caduceus),
+            _ => None,
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer_config.json` and `tokenizer.json`, of which either may be absent.
+    pub(super) fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        let config = json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+        let max_length = config.get("model_max_length").and_then(Value::as_u64);
+        let class = config.get("tokenizer_class").and_then(Value::as_str);
+        let tokenizer = json(&folder.join("tokenizer.json"))?;
+        Ok(Self {
+            alphabet: alphabet(class, tokenizer.as_ref())?,
+            max_length: max_length.filter(|length| (1..=LONGEST).contains(length)),
+        })
+    }
+
+    /// The alphabet, which must fit the config's embedding and complement map.
+    pub(super) fn alphabet(&self, config: &Config) -> Result<Alphabet, CheckpointError> {
+        let rows = config.vocab_size;
+        let alphabet = self.alphabet.or_else(|| Alphabet::of_rows(rows));
+        let found = || format!("no tokenizer files and an embedding of {rows} rows");
+        let alphabet = alphabet.ok_or_else(|| unknown(found()))?;
+        let vocabulary = alphabet.vocabulary();
+        if vocabulary.len() > rows {
+            return Err(unknown(format!("{} tokens and an embedding of {rows} rows", vocabulary.len())));
+        }
+        if let Some(rcps) = &config.rcps {
+            let map = vocabulary.check_complement_map(&rcps.complement_map);
+            map.map_err(CheckpointError::ComplementMap)?;
+        }
+        Ok(alphabet)
+    }
+}
+
+fn alphabet(class: Option<&str>, tokenizer: Option<&Value>) -> Result<Option<Alphabet>, CheckpointError> {
+    if let Some(vocabulary) = tokenizer.map(|tokenizer| &tokenizer["model"]["vocab"]) {
+        let known = |vocabulary: &Map<String, Value>| {
+            [Alphabet::Caduceus, Alphabet::PlantCaduceus].into_iter().find(|alphabet| alphabet.is(vocabulary))
+        };
+        let found = vocabulary.as_object().and_then(known);
+        return found.map(Some).ok_or_else(|| unknown("another vocabulary in tokenizer.json".into()));
+    }
+    match class {
+        Some("CaduceusTokenizer") => Ok(Some(Alphabet::Caduceus)),
+        None | Some("PreTrainedTokenizerFast" | "CharacterTokenizer") => Ok(None),
+        Some(other) => Err(unknown(format!("tokenizer_class \"{other}\""))),
+    }
+}
+
+fn unknown(found: String) -> CheckpointError {
+    CheckpointError::Vocabulary { found }
+}
+
+fn json(path: &Path) -> Result<Option<Value>, CheckpointError> {
+    match fs::read(path) {
+        Ok(text) => match serde_json::from_slice(&text) {
+            Ok(value) => Ok(Some(value)),
+            Err(e) => Err(CheckpointError::Io { path: path.into(), source: e.into() }),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CheckpointError::Io { path: path.into(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn alphabets_are_told_by_their_tokens() {
+        let tokenizer = |vocabulary: Value| json!({"model": {"vocab": vocabulary}});
+        let plant = tokenizer(json!({"[PAD]": 0, "[MASK]": 1, "[UNK]": 2, "a": 3, "c": 4, "g": 5, "t": 6}));
+        assert_eq!(alphabet(None, Some(&plant)).unwrap(), Some(Alphabet::PlantCaduceus));
+        let swapped = tokenizer(json!({"[PAD]": 0, "[MASK]": 1, "[UNK]": 2, "a": 3, "c": 5, "g": 4, "t": 6}));
+        assert!(alphabet(None, Some(&swapped)).is_err());
+        let caduceus = tokenizer(json!({
+            "[CLS]": 0, "[SEP]": 1, "[BOS]": 2, "[MASK]": 3, "[PAD]": 4, "[RESERVED]": 5, "[UNK]": 6,
+            "A": 7, "C": 8, "G": 9, "T": 10, "N": 11,
+        }));
+        assert_eq!(alphabet(None, Some(&caduceus)).unwrap(), Some(Alphabet::Caduceus));
+        assert_eq!(alphabet(Some("CaduceusTokenizer"), None).unwrap(), Some(Alphabet::Caduceus));
+        let message = alphabet(Some("GPTNeoXTokenizer"), None).unwrap_err().to_string();
+        assert!(message.ends_with("found tokenizer_class \"GPTNeoXTokenizer\""), "{message}");
+    }
+
+    #[test]
+    fn no_limit_is_no_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokenizer_config.json");
+        fs::write(&file, r#"{"model_max_length": 1000000000000000019884624838656}"#).unwrap();
+        assert_eq!(Tokenizer::read(folder.path()).unwrap(), Tokenizer::default());
+        fs::write(&file, r#"{"model_max_length": 131072}"#).unwrap();
+        assert_eq!(Tokenizer::read(folder.path()).unwrap().max_length, Some(131_072));
+    }
+}

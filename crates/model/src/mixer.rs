@@ -1,0 +1,207 @@
+//! A mixer made ready for a backend: input projection, one core for each direction, output projection.
+//!
+//! The two directions of a tied bidirectional block share x and z, which are computed once, and the output
+//! projection, which is linear and so runs once on the sum of the directions (strategy "add").
+
+use longstrand_kernels::{Backend, Direction, Rows, Write};
+
+use crate::checkpoint::{LinearWeights, MixerWeights};
+use crate::config::MixerConfig;
+use crate::scratch::{Projected, Scratch};
+
+mod mamba;
+mod mamba2;
+
+use mamba::MambaCore;
+use mamba2::Mamba2Core;
+
+/// The recurrent state of one direction of one layer: what has to be known of everything on one side of a position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MixerState<S> {
+    /// Inputs of the convolution, `[K-1, C]`.
+    pub conv: Vec<S>,
+    /// State of the scan: `[N, D]` for Mamba, `[H, N, P]` for Mamba-2.
+    pub ssm: Vec<S>,
+}
+
+/// Input and output projections.
+#[derive(Debug)]
+pub(crate) struct Projections<B: Backend> {
+    /// What passes the convolution: x, or x, B and C.
+    main: B::Matrix,
+    z: B::Matrix,
+    /// Step sizes of Mamba-2.
+    dt: Option<B::Matrix>,
+    out: B::Matrix,
+}
+
+/// How a weight is changed when it is made ready.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preparation {
+    /// The layer works on reversed channels.
+    pub(crate) flip_channels: bool,
+    /// The output projection serves the sum of two directions, each of which would have added its bias.
+    pub(crate) sums_directions: bool,
+}
+
+impl<B: Backend> Projections<B> {
+    pub(crate) fn new(
+        backend: &B,
+        config: &MixerConfig,
+        d_model: usize,
+        weights: &MixerWeights,
+        prepare: Preparation,
+    ) -> Option<Self> {
+        let (in_proj, out_proj) = match weights {
+            MixerWeights::Mamba(w) => (w.in_proj.as_ref()?, w.out_proj.as_ref()?),
+            MixerWeights::Mamba2(w) => (w.in_proj.as_ref()?, w.out_proj.as_ref()?),
+        };
+        let inputs = InputRows { backend, in_proj, d_model, flip: prepare.flip_channels };
+        let inner = config.d_inner();
+        let (main, z, dt) = match config {
+            MixerConfig::Mamba(_) => (inputs.matrix(0, inner), inputs.matrix(inner, inner), None),
+            MixerConfig::Mamba2(c) => {
+                let channels = c.conv_channels();
+                let dt = inputs.matrix(inner + channels, c.n_heads);
+                (inputs.matrix(inner, channels), inputs.matrix(0, inner), Some(dt))
+            }
+        };
+        let out = output_matrix(backend, out_proj, inner, prepare);
+        Some(Self { main, z, dt, out })
+    }
+
+    /// Computes what the cores read: always what drives the state, and the gate when `gate`.
+    pub(crate) fn project(&self, backend: &B, x: &[B::Scalar], d_model: usize, gate: bool, to: &mut Projected<B::Scalar>) {
+        let x = Rows::new(x, d_model);
+        let rows = x.len();
+        backend.linear(&self.main, x, to.main.rows_mut(rows), Write::Set);
+        if let Some(dt) = &self.dt {
+            backend.linear(dt, x, to.dt.rows_mut(rows), Write::Set);
+        }
+        if gate {
+            backend.linear(&self.z, x, to.z.rows_mut(rows), Write::Set);
+        }
+    }
+
+    /// The matrix of the output projection, `[D, I]`.
+    pub(crate) fn out(&self) -> &B::Matrix {
+        &self.out
+    }
+}
+
+/// Picks rows of an input projection.
+struct InputRows<'a, B> {
+    backend: &'a B,
+    in_proj: &'a LinearWeights,
+    d_model: usize,
+    flip: bool,
+}
+
+impl<B: Backend> InputRows<'_, B> {
+    fn matrix(&self, first: usize, count: usize) -> B::Matrix {
+        let mut weight = self.in_proj.weight[first * self.d_model..][..count * self.d_model].to_vec();
+        if self.flip {
+            weight.chunks_exact_mut(self.d_model).for_each(<[f32]>::reverse);
+        }
+        let bias = self.in_proj.bias.as_ref().map(|bias| &bias[first..][..count]);
+        self.backend.matrix(&weight, self.d_model, bias)
+    }
+}
+
+fn output_matrix<B: Backend>(backend: &B, out_proj: &LinearWeights, inner: usize, prepare: Preparation) -> B::Matrix {
+    let mut weight = out_proj.weight.clone();
+    let mut bias = out_proj.bias.clone();
+    if prepare.flip_channels {
+        weight = weight.chunks_exact(inner).rev().flatten().copied().collect();
+        if let Some(bias) = &mut bias {
+            bias.reverse();
+        }
+    }
+    if prepare.sums_directions && let Some(bias) = &mut bias {
+        bias.iter_mut().for_each(|bias| *bias *= 2.0);
+    }
+    backend.matrix(&weight, inner, bias.as_deref())
+}
+
+/// What a direction computes between the projections.
+#[derive(Debug)]
+pub(crate) enum Core<B: Backend> {
+    Mamba(MambaCore<B>),
+    Mamba2(Mamba2Core<B>),
+}
+
+/// Where a stretch lies and which way it is walked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) direction: Direction,
+    /// Absolute position of the first row.
+    pub(crate) start: u64,
+    /// Number of rows.
+    pub(crate) rows: usize,
+}
+
+/// Which of a core's outputs goes where.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Readout {
+    /// Set or add to the scratch buffer `y`.
+    pub(crate) write: Write,
+    /// Whether the core applies the gate z. A core that norms (Mamba-2) always does.
+    pub(crate) gate: bool,
+}
+
+impl<B: Backend> Core<B> {
+    pub(crate) fn new(backend: &B, config: &MixerConfig, weights: &MixerWeights) -> Self {
+        match (config, weights) {
+            (MixerConfig::Mamba(config), MixerWeights::Mamba(weights)) => {
+                Self::Mamba(MambaCore::new(backend, *config, weights))
+            }
+            (MixerConfig::Mamba2(config), MixerWeights::Mamba2(weights)) => {
+                Self::Mamba2(Mamba2Core::new(*config, weights))
+            }
+            _ => unreachable!("a checkpoint's weights follow its configuration"),
+        }
+    }
+
+    /// The state before the start of a sequence.
+    pub(crate) fn zero_state(&self) -> MixerState<B::Scalar> {
+        let (conv, ssm) = match self {
+            Self::Mamba(core) => core.state_sizes(),
+            Self::Mamba2(core) => core.state_sizes(),
+        };
+        MixerState { conv: vec![B::Scalar::default(); conv], ssm: vec![B::Scalar::default(); ssm] }
+    }
+
+    /// Whether the gate is applied inside the core whatever [`Readout::gate`] says.
+    pub(crate) fn always_gates(&self) -> bool {
+        matches!(self, Self::Mamba2(_))
+    }
+
+    /// Walks a stretch from `state`, reading the scratch's projections; with a readout, writes its `y`.
+    pub(crate) fn run(
+        &self,
+        backend: &B,
+        stretch: Stretch,
+        state: &mut MixerState<B::Scalar>,
+        scratch: &mut Scratch<B::Scalar>,
+        readout: Option<Readout>,
+    ) {
+        match self {
+            Self::Mamba(core) => core.run(backend, stretch, state, scratch, readout),
+            Self::Mamba2(core) => core.run(backend, stretch, state, scratch, readout),
+        }
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`, converted.
+fn transpose<S: longstrand_kernels::backend::Scalar>(x: &[f32], columns: usize, map: impl Fn(f64) -> f64) -> Vec<S> {
+    let rows = x.len() / columns;
+    (0..columns)
+        .flat_map(|c| (0..rows).map(move |r| (r, c)))
+        .map(|(r, c)| S::from_f64(map(x[r * columns + c].into())))
+        .collect()
+}
+
+/// The same numbers in the backend's precision.
+pub(crate) fn convert<S: longstrand_kernels::backend::Scalar>(x: &[f32]) -> Vec<S> {
+    x.iter().map(|&x| S::from_f64(x.into())).collect()
+}

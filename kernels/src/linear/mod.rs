@@ -1,0 +1,33 @@
+//! Matrix products with a weight: `out[t] = W · x[t] + bias`.
+//!
+//! | buffer | shape |
+//! |---|---|
+//! | weight | `[n_out, n_in]`, made ready once ([`crate::Backend::matrix`]) |
+//! | bias | `[n_out]`, optional |
+//! | `x` | `[L, n_in]`, rows with a stride |
+//! | `out` | `[L, n]` with `n ≤ n_out`, rows with a stride: the first `n` outputs are computed |
+//!
+//! Each output element is one chain of multiply-adds over `n_in`, from the first to the last, then the bias; so it
+//! depends on its row of `x` alone, not on how many rows are asked for at once.
+//!
+//! Cost: `2 · L · n · n_in` operations; the weight is read once for every [`cpu::ROW_BLOCK`] rows.
+
+pub mod cpu;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::{Rows, RowsMut};
+
+fn check_weight(weight: &[f32], n_in: usize, bias: Option<&[f32]>) {
+    assert!(n_in > 0 && weight.len().is_multiple_of(n_in), "a weight of {} has no rows of {n_in}", weight.len());
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), weight.len() / n_in, "a bias of another length than the weight has rows");
+    }
+}
+
+fn check<S>(n_in: usize, n_out: usize, x: &Rows<'_, S>, out: &RowsMut<'_, S>) {
+    assert_eq!(x.len(), out.len(), "as many rows out as in");
+    assert_eq!(x.width(), n_in, "columns of x");
+    assert!(out.width() <= n_out, "{} outputs of a weight of {n_out}", out.width());
+}

@@ -1,0 +1,98 @@
+//! Sums and maxima of hidden states over positions.
+//!
+//! | buffer | shape |
+//! |---|---|
+//! | `rows` | `[n, D]` |
+//! | `sum`, `max` | `[D]`, f64, carried from call to call |
+//!
+//! Each channel is accumulated in f64, position after position, so the result does not depend on how the positions
+//! are cut into calls. Start `sum` from zeros and `max` from negative infinity; the mean over positions is the final
+//! sum divided by their number. These are bound by the memory that `rows` are read from.
+
+use crate::backend::Scalar;
+
+/// Adds each row to `sum`.
+///
+/// # Panics
+///
+/// Panics if `rows` is not a whole number of rows as wide as `sum`.
+pub fn add_rows<S: Scalar>(rows: &[S], sum: &mut [f64]) {
+    accumulate(rows, sum, |sum, x| sum + x);
+}
+
+/// Raises `max` to each row where the row is larger.
+///
+/// # Panics
+///
+/// Panics if `rows` is not a whole number of rows as wide as `max`.
+pub fn max_rows<S: Scalar>(rows: &[S], max: &mut [f64]) {
+    accumulate(rows, max, f64::max);
+}
+
+#[inline(always)]
+fn accumulate<S: Scalar>(rows: &[S], into: &mut [f64], combine: impl Fn(f64, f64) -> f64) {
+    let width = into.len();
+    assert!(
+        width > 0 && rows.len().is_multiple_of(width),
+        "{} elements are not a whole number of rows of {width}",
+        rows.len()
+    );
+    for row in rows.chunks_exact(width) {
+        for (into, &x) in into.iter_mut().zip(row) {
+            *into = combine(*into, x.to_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LENGTHS, Random};
+
+    #[test]
+    fn sums_and_maxima_are_those_of_each_channel() {
+        for &len in LENGTHS {
+            for width in [1, 3, 16, 100] {
+                let rows = Random::new(len as u64).vector(len * width, -3.0, 1.0);
+                let (mut sum, mut max) = (vec![0.0; width], vec![f64::NEG_INFINITY; width]);
+                add_rows(&rows, &mut sum);
+                max_rows(&rows, &mut max);
+                for d in 0..width {
+                    let channel = || rows.iter().skip(d).step_by(width).map(|&x| f64::from(x));
+                    assert_eq!(sum[d], channel().fold(0.0, |sum, x| sum + x));
+                    assert_eq!(max[d], channel().fold(f64::NEG_INFINITY, f64::max));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_anywhere_gives_the_same_bits() {
+        let width = 5;
+        let rows = Random::new(9).vector(769 * width, -1.0, 1.0);
+        let mut whole = vec![0.0; width];
+        add_rows(&rows, &mut whole);
+        for cut in [0, 1, 7, 256, 769] {
+            let mut parts = vec![0.0; width];
+            add_rows(&rows[..cut * width], &mut parts);
+            add_rows(&rows[cut * width..], &mut parts);
+            assert_eq!(whole, parts, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn both_precisions_give_the_same() {
+        let rows = Random::new(4).vector(300, -1.0, 1.0);
+        let wide: Vec<f64> = rows.iter().map(|&x| x.into()).collect();
+        let (mut narrow_sum, mut wide_sum) = ([0.0; 3], [0.0; 3]);
+        add_rows(&rows, &mut narrow_sum);
+        add_rows(&wide, &mut wide_sum);
+        assert_eq!(narrow_sum, wide_sum);
+    }
+
+    #[test]
+    #[should_panic(expected = "4 elements are not a whole number of rows of 3")]
+    fn a_part_of_a_row_is_refused() {
+        add_rows(&[1.0_f32; 4], &mut [0.0; 3]);
+    }
+}

@@ -1,0 +1,85 @@
+//! What this machine's vector units can do at most: the measure that benchmarks hold kernels against.
+
+use std::{hint::black_box, time::Instant};
+
+use super::{Level, Vector, exp2, simd_entry};
+
+/// Independent chains, enough to hide the latency of a multiply-add.
+const CHAINS: usize = 10;
+
+/// Numbers of the exponential's buffer, which stays in the first-level cache.
+const NUMBERS: usize = 2048;
+
+/// Multiply-adds a second of one thread, counted as two operations each.
+pub fn fma_rate(level: Level) -> f64 {
+    let rounds = 2_000_000;
+    // SAFETY: the body touches no memory.
+    let seconds = fastest(|| {
+        black_box(unsafe { fma_chains(level, black_box(rounds)) });
+    });
+    (2 * CHAINS * rounds * level.lanes()) as f64 / seconds
+}
+
+/// Exponentials a second of one thread, on numbers in first-level cache.
+pub fn exp_rate(level: Level) -> f64 {
+    let rounds = 2_000;
+    let mut numbers = vec![0.5; NUMBERS];
+    // SAFETY: the buffer is a whole number of vectors at every level.
+    let seconds = fastest(|| unsafe { exponentials(level, &mut numbers, black_box(rounds)) });
+    (NUMBERS * rounds) as f64 / seconds
+}
+
+fn fastest(mut work: impl FnMut()) -> f64 {
+    (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+simd_entry! {
+    unsafe fn fma_sum(rounds: usize, sum: &mut f32) = fma_body
+}
+
+unsafe fn fma_chains(level: Level, rounds: usize) -> f32 {
+    let mut sum = 0.0;
+    // SAFETY: forwarded from the caller.
+    unsafe { fma_sum(level, rounds, &mut sum) };
+    sum
+}
+
+#[inline(always)]
+unsafe fn fma_body<V: Vector>(rounds: usize, sum: &mut f32) {
+    // SAFETY: the caller's machine has `V`.
+    unsafe {
+        let (factor, addend) = (V::splat(0.999), V::splat(1e-3));
+        let mut chains = [V::splat(1.0); CHAINS];
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                *chain = chain.mul_add(factor, addend);
+            }
+        }
+        *sum = chains.iter().fold(0.0, |sum, chain| sum + chain.sum());
+    }
+}
+
+simd_entry! {
+    unsafe fn exponentials(numbers: &mut [f32], rounds: usize) = exp_body
+}
+
+#[inline(always)]
+unsafe fn exp_body<V: Vector>(numbers: &mut [f32], rounds: usize) {
+    for _ in 0..rounds {
+        for start in (0..numbers.len()).step_by(V::LANES) {
+            // SAFETY: a whole vector follows `start`.
+            unsafe {
+                let at = numbers.as_mut_ptr().add(start);
+                // 2^-x of positive numbers settles near 0.64, so that no round meets extremes.
+                exp2(V::splat(0.0).sub(V::load(at))).store(at);
+            }
+        }
+        black_box(&mut *numbers);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a kernel's body may ask of a machine.
+
+/// A register of `f32` lanes.
+///
+/// # Safety
+///
+/// Every method is `unsafe` because it may compile to instructions that the machine must have; bodies that use them
+/// are reached only through `simd_entry!`, which checks. Loads and stores add that the pointer must be valid for the
+/// lanes they touch; no alignment is asked for.
+#[allow(clippy::missing_safety_doc, reason = "said once, on the trait")]
+pub(crate) trait Vector: Copy {
+    /// Number of lanes.
+    const LANES: usize;
+    /// Rows of the matrix-product tile that fit the machine's registers beside two vectors of columns.
+    const TILE_ROWS: usize;
+    /// States of a scan whose vectors stay in registers together.
+    const SCAN_STATES: usize;
+
+    unsafe fn splat(x: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// The first `n` lanes from memory, zero in the rest; `n` may be anything from 0 to `LANES`.
+    unsafe fn load_first(from: *const f32, n: usize) -> Self;
+    /// The first `n` lanes to memory.
+    unsafe fn store_first(self, to: *mut f32, n: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    unsafe fn min(self, other: Self) -> Self;
+    unsafe fn max(self, other: Self) -> Self;
+    /// `self × factor + addend`, fused where the machine can.
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// Splits every lane into a whole number and a rest in [-½, ½], and returns `(rest, whole)`.
+    unsafe fn split_whole(self) -> (Self, Self);
+    /// `self × 2^whole` for whole numbers; results below the normal range may flush to zero.
+    unsafe fn scale_by_power_of_two(self, whole: Self) -> Self;
+    /// The sum of the lanes, in an order that depends on the machine alone.
+    unsafe fn sum(self) -> f32;
+}
