@@ -1,1 +1,4 @@
-//! End-to-end tests of the Longstrand workspace.
+//! What the end-to-end tests share: numerical fixtures and how they are compared.
+
+pub mod fixture;
+pub mod synthetic;

@@ -1,0 +1,157 @@
+//! One answer for every way to cut the work: chunks, threads, and states carried by hand.
+
+use std::collections::BTreeMap;
+
+use longstrand_kernels::{Backend, Cpu, Reference, Rows, TILE, backend::Scalar, simd::Level};
+use longstrand_model::{Chunking, Model, Observer, Request, State, Tap};
+use longstrand_tests::{
+    fixture::assert_close,
+    synthetic::{self, Family, Shape},
+};
+
+const FAMILIES: [Family; 4] = [Family::Mamba, Family::Mamba2, Family::CaduceusPh, Family::CaduceusPs];
+
+/// Hidden states, by where they were read, and logits.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Outputs<S> {
+    hidden: BTreeMap<Tap, Vec<S>>,
+    logits: Vec<S>,
+}
+
+impl<S: Scalar> Observer<S> for Outputs<S> {
+    fn hidden(&mut self, tap: Tap, _: u64, rows: Rows<'_, S>) {
+        let hidden = self.hidden.entry(tap).or_default();
+        (0..rows.len()).for_each(|t| hidden.extend_from_slice(rows.row(t)));
+    }
+
+    fn logits(&mut self, _: u64, rows: Rows<'_, S>) {
+        (0..rows.len()).for_each(|t| self.logits.extend_from_slice(rows.row(t)));
+    }
+}
+
+const REQUEST: Request<'static> = Request { taps: &[Tap::Block(1), Tap::Last], logits: true };
+
+fn encode<B: Backend>(model: &Model<B>, ids: &[u8], chunking: Chunking) -> Outputs<B::Scalar>
+where
+    B::Scalar: Default,
+{
+    let mut outputs = Outputs::default();
+    assert!(model.encode(ids, chunking, &REQUEST, &mut model.scratch(), &mut outputs).is_continue());
+    outputs
+}
+
+fn chunks_of(positions: usize) -> Chunking {
+    Chunking::Positions(positions.try_into().expect("positions"))
+}
+
+fn shape(family: Family) -> Shape {
+    Shape { family, d_model: 32, n_layer: 3 }
+}
+
+fn widen<S: Scalar>(values: &[S]) -> Vec<f64> {
+    values.iter().map(|x| x.to_f64()).collect()
+}
+
+#[test]
+fn chunks_of_whole_tiles_give_the_same_bits() {
+    let ids = synthetic::ids(20 * TILE + 77, 1);
+    for family in FAMILIES {
+        for level in Level::available() {
+            let model = Model::new(Cpu::new(level), &shape(family).checkpoint(2));
+            let whole = encode(&model, &ids, Chunking::Whole);
+            for chunk in [TILE, 3 * TILE, 16 * TILE] {
+                assert!(whole == encode(&model, &ids, chunks_of(chunk)), "{family:?} {level} chunks of {chunk}");
+            }
+            assert!(whole == encode(&model, &ids, Chunking::Auto), "{family:?} {level} auto");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let ids = synthetic::ids(2 * TILE + 77, 3);
+    for family in FAMILIES {
+        let model = Model::new(Cpu::new(Level::widest()), &shape(family).checkpoint(4));
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| encode(&model, &ids, Chunking::Whole))
+        };
+        let one = with(1);
+        for threads in [2, 5] {
+            assert!(one == with(threads), "{family:?} {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn chunks_of_any_size_agree() {
+    let ids = synthetic::ids(211, 5);
+    for family in FAMILIES {
+        let checkpoint = shape(family).checkpoint(6);
+        for level in Level::available() {
+            check_any_size(&Model::new(Cpu::new(level), &checkpoint), &ids, 2e-6, &format!("{family:?} {level}"));
+        }
+        check_any_size(&Model::new(Reference, &checkpoint), &ids, 1e-12, &format!("{family:?} f64"));
+    }
+}
+
+fn check_any_size<B: Backend>(model: &Model<B>, ids: &[u8], tolerance: f64, what: &str) {
+    let whole = encode(model, ids, Chunking::Whole);
+    for chunk in [1, 7, 101] {
+        let parts = encode(model, ids, chunks_of(chunk));
+        let what = format!("{what} chunks of {chunk}");
+        for tap in REQUEST.taps {
+            assert_close(&what, &widen(&parts.hidden[tap]), &widen(&whole.hidden[tap]), tolerance);
+        }
+        assert_close(&what, &widen(&parts.logits), &widen(&whole.logits), tolerance);
+    }
+}
+
+fn feed<B: Backend>(model: &Model<B>, state: &mut State<B::Scalar>, ids: &[u8]) -> Outputs<B::Scalar> {
+    let mut outputs = Outputs::default();
+    assert!(model.feed(state, ids, &REQUEST, &mut model.scratch(), &mut outputs).is_continue());
+    outputs
+}
+
+#[test]
+fn a_state_is_a_value() {
+    let ids = synthetic::ids(300, 7);
+    for family in [Family::Mamba, Family::Mamba2] {
+        let model = Model::new(Cpu::new(Level::widest()), &shape(family).checkpoint(8));
+        let mut state = model.initial_state().expect("a causal model");
+        feed(&model, &mut state, &ids[..113]);
+        let kept = state.clone();
+        assert_eq!(kept.position(), 113);
+        let first = feed(&model, &mut state, &ids[113..]);
+        let mut again = kept.clone();
+        assert!(first == feed(&model, &mut again, &ids[113..]), "{family:?}");
+        assert!(state == again, "{family:?}");
+        let whole = encode(&model, &ids, Chunking::Whole);
+        let tail = &whole.logits[113 * 16..];
+        assert_close(&format!("{family:?}"), &widen(&first.logits), &widen(tail), 2e-6);
+    }
+    for family in [Family::CaduceusPh, Family::CaduceusPs] {
+        let model = Model::new(Cpu::new(Level::widest()), &shape(family).checkpoint(8));
+        assert!(model.initial_state().is_none(), "{family:?} looks both ways");
+    }
+}
+
+#[test]
+fn parameter_sharing_makes_reverse_complements_agree() {
+    let ids = synthetic::ids(333, 9);
+    let complement: Vec<u8> = ids.iter().rev().map(|id| 17 - id).collect();
+    for n_layer in [1, 2, 3] {
+        let shape = Shape { family: Family::CaduceusPs, d_model: 32, n_layer };
+        let model = Model::new(Cpu::new(Level::widest()), &shape.checkpoint(10));
+        let (forward, reverse) =
+            (encode(&model, &ids, Chunking::Whole), encode(&model, &complement, Chunking::Whole));
+        let back: Vec<f64> = reverse
+            .logits
+            .chunks_exact(16)
+            .rev()
+            .flat_map(|row| (0..16).map(|id| if (7..=10).contains(&id) { 17 - id } else { id }).map(|id| row[id]))
+            .map(f64::from)
+            .collect();
+        assert_close(&format!("{n_layer} layers"), &widen(&forward.logits), &back, 4e-6);
+    }
+}
