@@ -65,13 +65,7 @@ pub trait Backend: Clone + Debug + Send + Sync {
     );
 
     /// See [`linear`].
-    fn linear(
-        &self,
-        matrix: &Self::Matrix,
-        x: Rows<'_, Self::Scalar>,
-        out: RowsMut<'_, Self::Scalar>,
-        write: Write,
-    );
+    fn linear(&self, matrix: &Self::Matrix, x: Rows<'_, Self::Scalar>, out: RowsMut<'_, Self::Scalar>, write: Write);
 
     /// See [`causal_conv1d`].
     fn causal_conv1d(

@@ -117,9 +117,8 @@ mod tests {
         let head = LmHead::new(&backend, &weight, WIDTH, None);
         let mut logits = vec![f32::NAN; LEN * 6];
         head.forward(&backend, Rows::new(&hidden, WIDTH), None, &mut logits);
-        let expected: Vec<f64> = (0..LEN * 6)
-            .map(|i| dot(&weight[i % 6 * WIDTH..][..WIDTH], &hidden[i / 6 * WIDTH..][..WIDTH]))
-            .collect();
+        let expected: Vec<f64> =
+            (0..LEN * 6).map(|i| dot(&weight[i % 6 * WIDTH..][..WIDTH], &hidden[i / 6 * WIDTH..][..WIDTH])).collect();
         assert_close("one strand", &logits, &expected, 2e-6);
     }
 

@@ -4,13 +4,7 @@ use super::Params;
 use crate::{Direction, Rows};
 
 /// See the [module](super).
-pub fn forward(
-    params: &Params<'_, f64>,
-    direction: Direction,
-    x: Rows<'_, f64>,
-    state: &mut [f64],
-    out: &mut [f64],
-) {
+pub fn forward(params: &Params<'_, f64>, direction: Direction, x: Rows<'_, f64>, state: &mut [f64], out: &mut [f64]) {
     let (len, channels, kernel) = super::check(params, &x, state, out);
     let before = kernel - 1;
     // The K-1 outside positions and the sequence itself, in the order of positions.

@@ -56,11 +56,7 @@ fn check<S>(table: &[S], ids: &[u8], out: &[S]) -> usize {
         out.len(),
         ids.len()
     );
-    assert!(
-        table.len().is_multiple_of(width),
-        "a table of {} is not a whole number of rows of {width}",
-        table.len()
-    );
+    assert!(table.len().is_multiple_of(width), "a table of {} is not a whole number of rows of {width}", table.len());
     let vocabulary = table.len() / width;
     if let Some(t) = ids.iter().position(|&id| usize::from(id) >= vocabulary) {
         panic!("id {} at position {t} lies outside a vocabulary of {vocabulary}", ids[t]);

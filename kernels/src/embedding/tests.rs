@@ -14,7 +14,8 @@ fn both_implementations_copy_the_rows() {
         let table = Random::new(width as u64).vector(12 * width, -1.0, 1.0);
         for &len in LENGTHS {
             let ids = ids(len, 12);
-            let expected: Vec<f32> = ids.iter().flat_map(|&id| &table[usize::from(id) * width..][..width]).copied().collect();
+            let expected: Vec<f32> =
+                ids.iter().flat_map(|&id| &table[usize::from(id) * width..][..width]).copied().collect();
             let mut got = vec![0.0; len * width];
             cpu::forward(&table, &ids, &mut got);
             assert_eq!(got, expected);

@@ -1,7 +1,7 @@
 //! The product in f32 on a register tile.
 //!
 //! The weight is packed once into panels of 16 outputs, `[n_out / 16, n_in, 16]`, padded with zeros, so that the
-//! inner loop reads it in a straight line. A tile of [`Vector::TILE_ROWS`] rows by two vectors of outputs stays in
+//! inner loop reads it in a straight line. A tile of `Vector::TILE_ROWS` rows by two vectors of outputs stays in
 //! registers through the whole of `n_in`; nothing is summed in parts, which is what makes an output independent of
 //! the rows beside it. Within a block of rows the loop over outputs is the outer one: a panel (at most a few tens of
 //! kilobytes) stays in the first-level cache while the rows, which fit the second, pass under it.
@@ -186,10 +186,10 @@ unsafe fn tile<V: Vector, const R: usize, const C: usize>(
         let mut sums = [[V::splat(0.0); C]; R];
         for k in 0..matrix.n_in {
             let w: [V; C] = std::array::from_fn(|c| V::load(weights[c].add(k * PANEL)));
-            for r in 0..R {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 let x = V::splat(*x.add(r * x_stride + k));
-                for c in 0..C {
-                    sums[r][c] = x.mul_add(w[c], sums[r][c]);
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = x.mul_add(w, *sum);
                 }
             }
         }

@@ -73,8 +73,10 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
         assert_eq!(whole, one.install(|| run_cpu(level, &case, size, Write::Set)));
         assert_eq!(whole, five.install(|| run_cpu(level, &case, size, Write::Set)));
         for cut in [1, 7, 13, 256, 769] {
-            let head = Case { x: case.x[..cut * 103].to_vec(), out: case.out[..cut * 132].to_vec(), ..case_like(&case) };
-            let tail = Case { x: case.x[cut * 103..].to_vec(), out: case.out[cut * 132..].to_vec(), ..case_like(&case) };
+            let head =
+                Case { x: case.x[..cut * 103].to_vec(), out: case.out[..cut * 132].to_vec(), ..case_like(&case) };
+            let tail =
+                Case { x: case.x[cut * 103..].to_vec(), out: case.out[cut * 132..].to_vec(), ..case_like(&case) };
             let mut parts = run_cpu(level, &head, size, Write::Set);
             parts.extend(run_cpu(level, &tail, size, Write::Set));
             assert_eq!(whole, parts, "{level} cut {cut}");

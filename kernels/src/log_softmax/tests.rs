@@ -1,7 +1,5 @@
 use super::{cpu, reference};
-use crate::{
-    testing::{LENGTHS, Random, assert_close, widen},
-};
+use crate::testing::{LENGTHS, Random, assert_close, widen};
 
 const WIDTHS: &[usize] = &[1, 3, 5, 8, 16, 17, 48, 100];
 

@@ -47,7 +47,9 @@ impl Case {
 fn cpu_equals_reference() {
     for &width in WIDTHS {
         for &len in LENGTHS {
-            for (kind, has_bias) in KINDS.into_iter().zip([false, true]).chain([(Kind::Rms, true), (Kind::Layer, false)]) {
+            for (kind, has_bias) in
+                KINDS.into_iter().zip([false, true]).chain([(Kind::Rms, true), (Kind::Layer, false)])
+            {
                 let case = case(len, width, has_bias);
                 let (x, weight, bias) = (widen(&case.x), widen(&case.weight), case.bias.as_deref().map(widen));
                 let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };

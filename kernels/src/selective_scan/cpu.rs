@@ -1,11 +1,11 @@
 //! The scan in f32, vectorised over channels.
 //!
 //! A lane is a channel and a register holds one state of as many channels as it has lanes, so nothing is ever summed
-//! across lanes and the recurrence needs no scan over time: up to [`Vector::SCAN_STATES`] states of a vector of
+//! across lanes and the recurrence needs no scan over time: up to `Vector::SCAN_STATES` states of a vector of
 //! channels stay in registers while time passes. Departures from the equations, and why:
 //!
 //! 1. exp(Δ'·A) is computed as 2^(Δ'·A·log₂e), with the last product made once for all positions.
-//! 2. Time goes in blocks of [`BLOCK`] rows. Within one, Δ' and Δ'·u are computed for all rows first, then the
+//! 2. Time goes in blocks of 64 rows. Within one, Δ' and Δ'·u are computed for all rows first, then the
 //!    recurrence, then D·u and the gate: three short loops without dependences in the first and the last.
 //! 3. States beyond what the registers hold take another turn over the block; their contributions to y are added in
 //!    the order of the states.
@@ -113,11 +113,8 @@ simd_entry! {
 
 #[inline(always)]
 unsafe fn channels_body<V: Vector>(scan: Scan<'_>, first: usize, end: usize) {
-    let mut buffers = Buffers {
-        delta: [0.0; BLOCK * MAX_LANES],
-        delta_u: [0.0; BLOCK * MAX_LANES],
-        y: [0.0; BLOCK * MAX_LANES],
-    };
+    let mut buffers =
+        Buffers { delta: [0.0; BLOCK * MAX_LANES], delta_u: [0.0; BLOCK * MAX_LANES], y: [0.0; BLOCK * MAX_LANES] };
     let blocks = scan.dims.len.div_ceil(BLOCK);
     for i in 0..blocks {
         let block = match scan.direction {
@@ -246,13 +243,7 @@ unsafe fn dot_states<V: Vector, const S: usize>(h: &[V; S], c: *const f32, y: V)
 
 /// D·u, the gate, and the way out.
 #[inline(always)]
-unsafe fn output_body<V: Vector>(
-    scan: &Scan<'_>,
-    output: &Readout<'_>,
-    span: Span,
-    at: Lanes,
-    buffers: &Buffers,
-) {
+unsafe fn output_body<V: Vector>(scan: &Scan<'_>, output: &Readout<'_>, span: Span, at: Lanes, buffers: &Buffers) {
     let u = scan.inputs.u;
     // SAFETY: the caller keeps rows and lanes inside the dimensions.
     unsafe {

@@ -114,14 +114,7 @@ fn cpu_equals_reference() {
                     for level in Level::available() {
                         let (mut y, mut state) = (case.y.clone(), case.state.clone());
                         let output = case.output(0, len, &mut y, write);
-                        cpu::forward(
-                            level,
-                            &case.params(),
-                            direction,
-                            &case.inputs(0, len),
-                            &mut state,
-                            Some(output),
-                        );
+                        cpu::forward(level, &case.params(), direction, &case.inputs(0, len), &mut state, Some(output));
                         let what = format!("{level} {size:?} L {len} {direction:?} {write:?}");
                         assert_close(&what, &y, &expected, 2e-6);
                         assert_close(&what, &state, &expected_state, 2e-6);

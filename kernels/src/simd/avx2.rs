@@ -96,8 +96,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn split_whole(self) -> (Self, Self) {
         unsafe {
-            let whole =
-                _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
+            let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
             (Self(_mm256_sub_ps(self.0, whole)), Self(whole))
         }
     }
@@ -117,8 +116,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         unsafe {
-            let four =
-                _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             let one = _mm_add_ss(two, _mm_shuffle_ps::<1>(two, two));
             _mm_cvtss_f32(one)

@@ -86,8 +86,7 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn split_whole(self) -> (Self, Self) {
         unsafe {
-            let whole =
-                _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
+            let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
             (Self(_mm512_sub_ps(self.0, whole)), Self(whole))
         }
     }

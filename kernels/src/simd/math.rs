@@ -5,19 +5,14 @@
 
 use super::Vector;
 
+#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 /// 2^x on [-½, ½], degree 5: relative error 9.1e-8 before rounding, and ever less towards 0.
 const POWER: [f32; 6] = [1.0, 0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
 
+#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 /// 2^x on [-½, ½], degree 6: relative error 2.0e-9 before rounding.
-const POWER_FINE: [f32; 7] = [
-    1.0,
-    0.693_147_2,
-    0.240_226_48,
-    0.055_503_324,
-    0.009_618_437,
-    0.001_339_887_5,
-    0.000_153_533_62,
-];
+const POWER_FINE: [f32; 7] =
+    [1.0, 0.693_147_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62];
 
 /// artanh(√q)/√q on [0, 1/9], degree 5 in q: relative error 1e-10 before rounding.
 const ARTANH: [f32; 6] = [1.0, 0.333_333_4, 0.199_993_46, 0.143_103_61, 0.106_966_26, 0.122_065_35];

@@ -1,6 +1,6 @@
 //! One algorithm, several machines.
 //!
-//! A kernel's body is written once, generic over [`Vector`], and compiled for each [`Level`] by the `simd_entry!`
+//! A kernel's body is written once, generic over `Vector`, and compiled for each [`Level`] by the `simd_entry!`
 //! macro: the AVX2 and AVX-512 copies are functions with the target features switched on, chosen at run time. The
 //! portable vector is an array of eight floats in plain Rust, which compilers turn into whatever vectors the target
 //! has.

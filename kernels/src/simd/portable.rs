@@ -111,11 +111,7 @@ impl Vector for Portable {
         let mut out = self.0;
         for ((x, f), a) in out.iter_mut().zip(factor.0).zip(addend.0) {
             // Without the instruction `f32::mul_add` is a slow call into the C library.
-            *x = if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
-                x.mul_add(f, a)
-            } else {
-                *x * f + a
-            };
+            *x = if cfg!(any(target_feature = "fma", target_arch = "aarch64")) { x.mul_add(f, a) } else { *x * f + a };
         }
         Self(out)
     }

@@ -13,10 +13,10 @@ const NUMBERS: usize = 2048;
 /// Multiply-adds a second of one thread, counted as two operations each.
 pub fn fma_rate(level: Level) -> f64 {
     let rounds = 2_000_000;
-    // SAFETY: the body touches no memory.
-    let seconds = fastest(|| {
-        black_box(unsafe { fma_chains(level, black_box(rounds)) });
-    });
+    let mut sum = 0.0;
+    // SAFETY: the body touches no memory but `sum`.
+    let seconds = fastest(|| unsafe { fma_chains(level, black_box(rounds), &mut sum) });
+    black_box(sum);
     (2 * CHAINS * rounds * level.lanes()) as f64 / seconds
 }
 
@@ -40,14 +40,7 @@ fn fastest(mut work: impl FnMut()) -> f64 {
 }
 
 simd_entry! {
-    unsafe fn fma_sum(rounds: usize, sum: &mut f32) = fma_body
-}
-
-unsafe fn fma_chains(level: Level, rounds: usize) -> f32 {
-    let mut sum = 0.0;
-    // SAFETY: forwarded from the caller.
-    unsafe { fma_sum(level, rounds, &mut sum) };
-    sum
+    unsafe fn fma_chains(rounds: usize, sum: &mut f32) = fma_body
 }
 
 #[inline(always)]
@@ -55,7 +48,7 @@ unsafe fn fma_body<V: Vector>(rounds: usize, sum: &mut f32) {
     // SAFETY: the caller's machine has `V`.
     unsafe {
         let (factor, addend) = (V::splat(0.999), V::splat(1e-3));
-        let mut chains = [V::splat(1.0); CHAINS];
+        let mut chains: [V; CHAINS] = std::array::from_fn(|i| V::splat(black_box(i as f32)));
         for _ in 0..rounds {
             for chain in &mut chains {
                 *chain = chain.mul_add(factor, addend);

@@ -1,6 +1,6 @@
 //! The vector functions against f64, at every level of this machine.
 
-use super::{Level, Vector, math, simd_entry};
+use super::{Level, Vector, math};
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -54,8 +54,7 @@ const CASES: &[(Function, f32, f32, f64)] = &[
 fn functions_agree_with_f64_at_every_level() {
     for level in Level::available() {
         for &(function, from, to, tolerance) in CASES {
-            let x: Vec<f32> =
-                (0..=10_007).map(|i| from + (to - from) * (i as f32 / 10_007.0)).collect();
+            let x: Vec<f32> = (0..=10_007).map(|i| from + (to - from) * (i as f32 / 10_007.0)).collect();
             let mut y = vec![0.0; x.len()];
             // SAFETY: the slices are equally long.
             unsafe { evaluate(level, function, &x, &mut y) };

@@ -95,7 +95,14 @@ impl Case<f32> {
     }
 
     /// Runs rows `from..to` as if row 0 were at `start`.
-    fn run(&self, level: Level, direction: Direction, start: u64, (from, to): (usize, usize), state: &mut [f32]) -> Vec<f32> {
+    fn run(
+        &self,
+        level: Level,
+        direction: Direction,
+        start: u64,
+        (from, to): (usize, usize),
+        state: &mut [f32],
+    ) -> Vec<f32> {
         let mut y = self.rows(&self.y, from, to).to_vec();
         let output = self.output(&mut y, Write::Set);
         let start = start + from as u64;
@@ -160,7 +167,9 @@ fn cpu_equals_reference() {
         for &len in LENGTHS {
             let case = case(len, size);
             let wide = case.widen();
-            for (direction, write) in DIRECTIONS.into_iter().zip([Write::Set, Write::Add]).chain([(Reverse, Write::Set)]) {
+            for (direction, write) in
+                DIRECTIONS.into_iter().zip([Write::Set, Write::Add]).chain([(Reverse, Write::Set)])
+            {
                 let (mut expected, mut expected_state) = (wide.y.clone(), wide.state.clone());
                 let output = wide.output(&mut expected, write);
                 let inputs = wide.inputs(0, len);

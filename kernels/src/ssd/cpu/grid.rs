@@ -1,6 +1,6 @@
 //! Blocks of positions on the fixed grid.
 
-use super::Strided;
+use super::tile::Strided;
 use crate::{Direction, Rows, TILE};
 
 /// Positions that are summed over as a matrix product.
@@ -31,10 +31,7 @@ impl Block {
 
     /// One column on of the block's rows, in the order of the walk.
     pub(super) fn walk(self, direction: Direction, rows: Rows<'_, f32>, column: usize) -> Strided {
-        Strided {
-            from: rows.row(self.row(direction, 0))[column..].as_ptr(),
-            step: step(direction, rows.stride()),
-        }
+        Strided { from: rows.row(self.row(direction, 0))[column..].as_ptr(), step: step(direction, rows.stride()) }
     }
 }
 

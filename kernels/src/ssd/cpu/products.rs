@@ -24,12 +24,12 @@ impl Product for Scores {
         let side = self.side;
         // SAFETY: the tile lies inside the block, and the block inside the buffers.
         unsafe {
-            let left = self.c.from_row(row);
+            let left = self.c.skip_rows(row);
             let right = Strided { from: self.b.add(column), step: side.cast_signed() };
             let sums = multiply_add([[V::splat(0.0); C]; R], left, right, self.states);
-            for r in 0..R {
-                for c in 0..C {
-                    sums[r][c].store(self.scores.add((row + r) * side + column + c * V::LANES));
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, sum) in sums.iter().enumerate() {
+                    sum.store(self.scores.add((row + r) * side + column + c * V::LANES));
                 }
             }
         }
@@ -69,21 +69,19 @@ impl Product for Readout {
         // beyond itself.
         unsafe {
             let state = Strided { from: self.state.add(column), step };
-            let mut sums =
-                multiply_add([[V::splat(0.0); C]; R], self.c.from_row(row), state, self.states);
-            for r in 0..R {
+            let mut sums = multiply_add([[V::splat(0.0); C]; R], self.c.skip_rows(row), state, self.states);
+            for (r, sums) in sums.iter_mut().enumerate() {
                 let decay = V::splat(*self.decay.add(row + r));
-                for c in 0..C {
-                    sums[r][c] = sums[r][c].mul(decay);
+                for sum in sums {
+                    *sum = sum.mul(decay);
                 }
             }
-            let weights =
-                Strided { from: self.weights.add(row * self.side), step: self.side.cast_signed() };
+            let weights = Strided { from: self.weights.add(row * self.side), step: self.side.cast_signed() };
             let scaled = Strided { from: self.scaled.add(column), step };
             let sums = multiply_add(sums, weights, scaled, row + R);
-            for r in 0..R {
-                for c in 0..C {
-                    self.write_vector(sums[r][c], row + r, column + c * V::LANES);
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, &sum) in sums.iter().enumerate() {
+                    self.write_vector(sum, row + r, column + c * V::LANES);
                 }
             }
         }
@@ -100,7 +98,7 @@ impl Readout {
         let lanes = (self.head_dim - column).min(V::LANES);
         // SAFETY: `lanes` channels follow `column` in the rows of x and y.
         unsafe {
-            let x = V::load_first(self.x.from_row(row).from.add(column), lanes);
+            let x = V::load_first(self.x.skip_rows(row).from.add(column), lanes);
             let y = self.y.offset(row.cast_signed() * self.y_step).add(column);
             let mut sum = x.mul_add(V::splat(self.d), sum);
             if self.write == Write::Add {
@@ -131,12 +129,12 @@ impl Product for Update {
         // SAFETY: the tile lies inside the state, and `len` positions inside Bᵀ and x.
         unsafe {
             let right = Strided { from: self.faded.add(column), step: self.padded.cast_signed() };
-            let left = self.b.from_row(row);
+            let left = self.b.skip_rows(row);
             let sums = multiply_add([[V::splat(0.0); C]; R], left, right, self.len);
-            for r in 0..R {
-                for c in 0..C {
+            for (r, sums) in sums.iter().enumerate() {
+                for (c, &sum) in sums.iter().enumerate() {
                     let state = self.state.add((row + r) * self.padded + column + c * V::LANES);
-                    V::load(state).mul_add(V::splat(self.decay), sums[r][c]).store(state);
+                    V::load(state).mul_add(V::splat(self.decay), sum).store(state);
                 }
             }
         }

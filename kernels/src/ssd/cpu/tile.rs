@@ -17,7 +17,7 @@ pub(super) struct Strided {
 impl Strided {
     /// The same matrix without its first `row` rows.
     #[inline(always)]
-    pub(super) fn from_row(self, row: usize) -> Self {
+    pub(super) fn skip_rows(self, row: usize) -> Self {
         Self { from: self.from.wrapping_offset(row.cast_signed() * self.step), step: self.step }
     }
 }
@@ -86,13 +86,13 @@ pub(super) unsafe fn multiply_add<V: Vector, const R: usize, const C: usize>(
         let mut row = right.from;
         for k in 0..depth {
             let mut vectors = [V::splat(0.0); C];
-            for c in 0..C {
-                vectors[c] = V::load(row.add(c * V::LANES));
+            for (c, vector) in vectors.iter_mut().enumerate() {
+                *vector = V::load(row.add(c * V::LANES));
             }
-            for r in 0..R {
-                let x = V::splat(*left.from.offset(r.cast_signed() * left.step).add(k));
-                for c in 0..C {
-                    sums[r][c] = x.mul_add(vectors[c], sums[r][c]);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = V::splat(*left.skip_rows(r).from.add(k));
+                for (sum, &vector) in sums.iter_mut().zip(&vectors) {
+                    *sum = x.mul_add(vector, *sum);
                 }
             }
             // The last step may leave the buffer that `right` walks.
