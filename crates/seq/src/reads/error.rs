@@ -1,0 +1,116 @@
+use std::{
+    error, fmt, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{contig::ContigError, input::InputKind};
+
+/// A file of reads that cannot be used.
+#[derive(Debug)]
+pub struct ReadError {
+    path: PathBuf,
+    kind: ReadErrorKind,
+}
+
+/// What is wrong with a file of reads.
+#[derive(Debug)]
+pub enum ReadErrorKind {
+    /// The file cannot be read.
+    Io(io::Error),
+    /// The file is neither BAM nor CRAM.
+    Format(InputKind),
+    /// The header cannot be read.
+    Header(io::Error),
+    /// The header lists a contig twice.
+    Contigs(ContigError),
+    /// The file ends early: within a record, or without the marker that ends every whole file.
+    Truncated,
+    /// A record cannot be read.
+    Record {
+        /// Its ordinal among the records that were read; 1-based.
+        record: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The index cannot be read.
+    Index {
+        /// The index file.
+        index: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A stream was to be read twice, as a sharded run must.
+    Stream,
+    /// The program was built without CRAM.
+    NoCram,
+}
+
+impl ReadError {
+    pub(super) fn new(path: &Path, kind: ReadErrorKind) -> Self {
+        Self { path: path.into(), kind }
+    }
+
+    /// An error at a record: a file that ends within it is truncated.
+    pub(super) fn record(path: &Path, record: u64, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::UnexpectedEof => ReadErrorKind::Truncated,
+            _ => ReadErrorKind::Record { record, source },
+        };
+        Self::new(path, kind)
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> &ReadErrorKind {
+        &self.kind
+    }
+}
+
+impl ReadErrorKind {
+    /// An error in the header: a file that ends within it is truncated.
+    pub(super) fn header(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            _ => Self::Header(source),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.kind)
+    }
+}
+
+impl error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.kind {
+            ReadErrorKind::Io(e) | ReadErrorKind::Header(e) => e.source(),
+            ReadErrorKind::Record { source, .. } | ReadErrorKind::Index { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ReadErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(e) => write!(f, "cannot be read: {e}"),
+            Self::Format(found) => write!(f, "expected BAM or CRAM, found {found}"),
+            Self::Header(e) => write!(f, "the header cannot be read: {e}"),
+            Self::Contigs(e) => write!(f, "the header cannot be used: {e}"),
+            Self::Truncated => {
+                f.write_str("the file is truncated: expected an end-of-file marker, found the end of the file")
+            }
+            Self::Record { record, source } => {
+                write!(f, "record {record} cannot be read: {source}")
+            }
+            Self::Index { index, source } => {
+                write!(f, "its index {} cannot be read: {source}", index.display())
+            }
+            Self::Stream => {
+                f.write_str("a shard of a stream cannot be taken, as reads are counted first: expected a file")
+            }
+            Self::NoCram => f.write_str("this build does not read CRAM (feature `cram`)"),
+        }
+    }
+}
