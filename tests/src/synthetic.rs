@@ -137,8 +137,7 @@ impl Tensors {
 
     /// Uniform in ±`bound`.
     fn uniform(&mut self, name: &str, shape: &[usize], bound: f32) {
-        let values: Vec<f32> =
-            (0..shape.iter().product()).map(|_| bound * (2.0 * self.random.unit() - 1.0)).collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| bound * (2.0 * self.random.unit() - 1.0)).collect();
         self.put(name, shape, values.into_iter());
     }
 

@@ -127,9 +127,7 @@ fn hidden_truth(expected: &Expected, len: usize, tap: Tap, blocks: usize, naming
         }
         (Tap::Block(0), _) => None,
         (Tap::Block(n), _) => {
-            let pair = || {
-                sum(get(format!("block.{}.hidden", n - 1))?, get(format!("block.{}.residual", n - 1))?)
-            };
+            let pair = || sum(get(format!("block.{}.hidden", n - 1))?, get(format!("block.{}.residual", n - 1))?);
             pair().or_else(|| get(format!("hidden.{}", n - 1)))
         }
     }

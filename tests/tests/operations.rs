@@ -1,6 +1,8 @@
 //! The scans against fixtures made by the published reference code.
 
-use longstrand_kernels::{Backend, Cpu, Direction, Reference, Rows, RowsMut, Write, backend::Scalar, selective_scan, simd::Level, ssd};
+use longstrand_kernels::{
+    Backend, Cpu, Direction, Reference, Rows, RowsMut, Write, backend::Scalar, selective_scan, simd::Level, ssd,
+};
 use longstrand_tests::fixture::{self, Expected, assert_close, read_json};
 use serde_json::Value;
 

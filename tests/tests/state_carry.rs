@@ -143,8 +143,7 @@ fn parameter_sharing_makes_reverse_complements_agree() {
     for n_layer in [1, 2, 3] {
         let shape = Shape { family: Family::CaduceusPs, d_model: 32, n_layer };
         let model = Model::new(Cpu::new(Level::widest()), &shape.checkpoint(10));
-        let (forward, reverse) =
-            (encode(&model, &ids, Chunking::Whole), encode(&model, &complement, Chunking::Whole));
+        let (forward, reverse) = (encode(&model, &ids, Chunking::Whole), encode(&model, &complement, Chunking::Whole));
         let back: Vec<f64> = reverse
             .logits
             .chunks_exact(16)

@@ -82,12 +82,7 @@ impl<B: Backend> Model<B> {
     /// # Panics
     ///
     /// Panics if `ids` is empty or an id is not in the vocabulary.
-    pub fn classify(
-        &self,
-        ids: &[u8],
-        chunking: Chunking,
-        scratch: &mut Scratch<B::Scalar>,
-    ) -> Option<Vec<B::Scalar>> {
+    pub fn classify(&self, ids: &[u8], chunking: Chunking, scratch: &mut Scratch<B::Scalar>) -> Option<Vec<B::Scalar>> {
         let classifier = self.classifier.as_ref()?;
         assert!(!ids.is_empty(), "an empty sequence has no class");
         let d = self.config().d_model;

@@ -71,7 +71,14 @@ impl<B: Backend> Projections<B> {
     }
 
     /// Computes what the cores read: always what drives the state, and the gate when `gate`.
-    pub(crate) fn project(&self, backend: &B, x: &[B::Scalar], d_model: usize, gate: bool, to: &mut Projected<B::Scalar>) {
+    pub(crate) fn project(
+        &self,
+        backend: &B,
+        x: &[B::Scalar],
+        d_model: usize,
+        gate: bool,
+        to: &mut Projected<B::Scalar>,
+    ) {
         let x = Rows::new(x, d_model);
         let rows = x.len();
         backend.linear(&self.main, x, to.main.rows_mut(rows), Write::Set);
@@ -117,7 +124,9 @@ fn output_matrix<B: Backend>(backend: &B, out_proj: &LinearWeights, inner: usize
             bias.reverse();
         }
     }
-    if prepare.sums_directions && let Some(bias) = &mut bias {
+    if prepare.sums_directions
+        && let Some(bias) = &mut bias
+    {
         bias.iter_mut().for_each(|bias| *bias *= 2.0);
     }
     backend.matrix(&weight, inner, bias.as_deref())

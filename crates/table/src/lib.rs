@@ -1,1 +1,44 @@
 //! Rows to Parquet with provenance in the footer, written whole or not at all.
+//!
+//! A table goes to one file or to a folder of parts ([`Destination`]). Either way the rows are first written as
+//! *parts*, each under a temporary name, flushed to the disk and renamed, so that a name that exists is a whole file:
+//!
+//! ```text
+//! out/                          a folder of parts        out.parquet            one file, stitched at the end
+//! ├── part-00000.parquet        whole                    .out.parquet.parts/    only while the table is written
+//! ├── part-00001.parquet        whole, the last one      ├── part-00000.parquet
+//! └── .part-*.tmp               being written            └── .part-*.tmp
+//! ```
+//!
+//! What a killed run leaves behind is therefore a row of whole parts, and a later run goes on behind them
+//! ([`Existing::Resume`]). A single file is put together from its parts without decoding them; every run takes that
+//! way, resumed or not, and pages are cut on a grid of rows that does not depend on how the caller groups them, so the
+//! bytes are the same. The price is that a single file needs its own size again in the same folder until it is done.
+//!
+//! The footer's key/value metadata begins with the *identity* of the table: the program, the model, the inputs and the
+//! options, in the caller's order. A run is resumed only under an equal identity. What is known only at the end
+//! follows; `longstrand.complete` says that no row is missing.
+
+#![forbid(unsafe_code)]
+
+mod destination;
+mod earlier;
+mod embedding;
+mod encoding;
+mod error;
+mod folder;
+mod footer;
+mod lock;
+mod options;
+mod parts;
+mod slices;
+mod stitch;
+mod temporary;
+mod writer;
+
+pub use destination::Destination;
+pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWriter, Precision, Strand};
+pub use error::TableError;
+pub use footer::{COMPLETE, Metadata};
+pub use options::{Existing, WriteOptions};
+pub use writer::{Opened, Written};

@@ -67,8 +67,7 @@ impl<B: Backend> MambaCore<B> {
         backend.linear(&self.dt_proj, selected.columns(rows, 0, dt_rank), delta.rows_mut(rows), Write::Set);
 
         let params = selective_scan::Params { a: &self.a, d: &self.d, delta_bias: &self.delta_bias };
-        let inputs =
-            selective_scan::Inputs { u, delta: delta.rows(rows), b: selected.columns(rows, dt_rank, d_state) };
+        let inputs = selective_scan::Inputs { u, delta: delta.rows(rows), b: selected.columns(rows, dt_rank, d_state) };
         let output = readout.map(|readout| selective_scan::Output {
             c: selected.columns(rows, dt_rank + d_state, d_state),
             z: readout.gate.then(|| projected.z.rows(rows)),

@@ -81,8 +81,7 @@ impl<B: Backend> Mamba2Core<B> {
         };
         let output = ssd::Output { y: target.rows_mut(rows), write: Write::Set };
         backend.ssd(&params, direction, start, &inputs, &mut state.ssm, Some(output));
-        let norm =
-            gated_norm::Params { weight: &self.norm, epsilon: config.norm_epsilon, group: config.norm_group };
+        let norm = gated_norm::Params { weight: &self.norm, epsilon: config.norm_epsilon, group: config.norm_group };
         backend.gated_norm(&norm, target.get(rows), projected.z.rows(rows));
         if readout.write == Write::Add {
             backend.add(y.get(rows), y_direction.get(rows));

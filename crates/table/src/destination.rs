@@ -1,0 +1,158 @@
+//! Where a table goes, and the paths that it passes on its way there.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::TableError;
+
+/// One Parquet file, or a folder of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Destination {
+    /// One file. Its parts lie in a hidden folder beside it, `.NAME.parts`, until it is finished.
+    File(PathBuf),
+    /// A folder of parts `part-00000.parquet`, `part-00001.parquet`, … in the order of the rows.
+    Folder(PathBuf),
+}
+
+impl Destination {
+    /// Reads a path as a user writes it: `*.parquet` and `*.pq` are files unless they are existing folders; anything
+    /// else is a folder.
+    ///
+    /// ```
+    /// use longstrand_table::Destination;
+    ///
+    /// assert_eq!(Destination::from_path("out.parquet"), Destination::File("out.parquet".into()));
+    /// assert_eq!(Destination::from_path("out/"), Destination::Folder("out/".into()));
+    /// ```
+    pub fn from_path(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let named_as_file = path.extension().is_some_and(is_parquet) && !ends_in_separator(path);
+        match named_as_file && !path.is_dir() {
+            true => Self::File(path.to_path_buf()),
+            false => Self::Folder(path.to_path_buf()),
+        }
+    }
+
+    /// The path of the output.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Folder(path) => path,
+        }
+    }
+
+    /// The folder that the parts are written into.
+    pub(crate) fn parts_folder(&self) -> PathBuf {
+        match self {
+            Self::Folder(path) => path.clone(),
+            Self::File(path) => {
+                let mut name = OsString::from(".");
+                name.push(path.file_name().unwrap_or(OsStr::new("out")));
+                name.push(".parts");
+                path.with_file_name(name)
+            }
+        }
+    }
+
+    /// The folder that holds the output, which must exist.
+    pub(crate) fn parent(&self) -> Result<PathBuf, TableError> {
+        let parent = match self.path().parent() {
+            Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        match parent.is_dir() {
+            true => Ok(parent),
+            false => Err(TableError::NoFolder(parent)),
+        }
+    }
+
+    /// Removes what a run that is stopped at this moment would leave under temporary names.
+    ///
+    /// Whole parts stay, so that the run can be resumed; the hidden folder of a single file's parts goes if it holds
+    /// none. Dropping the writer does the same: this is for a process that exits without dropping it. What cannot be
+    /// removed stays.
+    pub fn remove_temporaries(&self) {
+        let folder = self.parts_folder();
+        for name in names(&folder) {
+            if is_temporary(&name) {
+                let _ = fs::remove_file(folder.join(name));
+            }
+        }
+        if matches!(self, Self::File(_)) {
+            // Fails, as it should, when whole parts are left.
+            let _ = fs::remove_dir(&folder);
+        }
+    }
+}
+
+/// The path of part `index`.
+pub(crate) fn part_path(folder: &Path, index: u64) -> PathBuf {
+    folder.join(format!("part-{index:05}.parquet"))
+}
+
+/// The indices of the parts in a folder, in rising order. A folder that is not there holds none.
+pub(crate) fn part_indices(folder: &Path) -> Vec<u64> {
+    let mut indices: Vec<u64> = names(folder).iter().filter_map(|name| part_index(name)).collect();
+    indices.sort_unstable();
+    indices
+}
+
+fn part_index(name: &OsStr) -> Option<u64> {
+    let digits = name.to_str()?.strip_prefix("part-")?.strip_suffix(".parquet")?;
+    let index = digits.parse().ok()?;
+    (format!("{index:05}") == digits).then_some(index)
+}
+
+/// Whether the name is one of those that the writer gives to files that are not whole, or to its lock.
+fn is_temporary(name: &OsStr) -> bool {
+    name == crate::lock::NAME || crate::temporary::is_name(name)
+}
+
+fn names(folder: &Path) -> Vec<OsString> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
+}
+
+fn is_parquet(extension: &OsStr) -> bool {
+    extension.eq_ignore_ascii_case("parquet") || extension.eq_ignore_ascii_case("pq")
+}
+
+fn ends_in_separator(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().last().is_some_and(|&last| std::path::is_separator(last.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extension_separator_and_existing_folder_decide() {
+        let folder = tempfile::tempdir().unwrap();
+        let existing = folder.path().join("table.parquet");
+        fs::create_dir(&existing).unwrap();
+        let is_file = |path: &Path| matches!(Destination::from_path(path), Destination::File(_));
+        assert!(is_file(Path::new("a/b.PARQUET")));
+        assert!(is_file(Path::new("b.pq")));
+        assert!(!is_file(Path::new("b.parquet/")));
+        assert!(!is_file(Path::new("v1.2")));
+        assert!(!is_file(&existing));
+    }
+
+    #[test]
+    fn parts_of_a_file_lie_hidden_beside_it() {
+        let file = Destination::File("a/out.parquet".into());
+        assert_eq!(file.parts_folder(), Path::new("a/.out.parquet.parts"));
+        assert_eq!(Destination::File("out.parquet".into()).parts_folder(), Path::new(".out.parquet.parts"));
+    }
+
+    #[test]
+    fn only_names_that_the_writer_gives_count_as_parts() {
+        assert_eq!(part_index(OsStr::new("part-00012.parquet")), Some(12));
+        assert_eq!(part_index(OsStr::new("part-123456.parquet")), Some(123_456));
+        for other in ["part-12.parquet", "part-00012.parquet.bak", "part-+0012.parquet", "parts.parquet"] {
+            assert_eq!(part_index(OsStr::new(other)), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Rows on their way to the writer, a column at a time.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, FixedSizeListArray, Float16Array, Float32Array, Int64Array, RecordBatch};
+use half::f16;
+
+use super::{EmbeddingLayout, Precision};
+
+/// The strand that a row's bases are read from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strand {
+    /// The strand that the reference spells, `+`.
+    Forward,
+    /// Its reverse complement, `-`.
+    Reverse,
+}
+
+impl Strand {
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::Forward => "+",
+            Self::Reverse => "-",
+        }
+    }
+}
+
+/// One row. Its fields are the columns.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddingRow<'a> {
+    /// Name of the window: that of the BED row or the read, or `contig:start-end`.
+    pub name: &'a str,
+    /// Contig that the window lies on.
+    pub contig: &'a str,
+    /// First base that the vector stands for, 0-based.
+    pub start: u64,
+    /// End of those bases, 0-based, half-open.
+    pub end: u64,
+    /// Strand that the bases are read from.
+    pub strand: Strand,
+    /// Layer that the vector is taken from: `last`, or the number of a block.
+    pub layer: &'a str,
+    /// Bases that the vector stands for.
+    pub n_bases: u64,
+    /// How many of them are not A, C, G or T.
+    pub n_ambiguous: u64,
+    /// How many of them are soft-masked (lower case); used if the layout has the column.
+    pub n_soft_masked: u64,
+    /// The vector, `[width]`.
+    pub embedding: &'a [f32],
+}
+
+/// Rows that go to the writer together.
+#[derive(Debug)]
+pub struct EmbeddingRows {
+    layout: EmbeddingLayout,
+    name: StringBuilder,
+    contig: StringBuilder,
+    start: Vec<i64>,
+    end: Vec<i64>,
+    strand: StringBuilder,
+    layer: StringBuilder,
+    n_bases: Vec<i64>,
+    n_ambiguous: Vec<i64>,
+    n_soft_masked: Vec<i64>,
+    vectors: Vectors,
+    f16_overflows: u64,
+}
+
+/// `[rows, width]` at the table's precision.
+#[derive(Debug)]
+enum Vectors {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl EmbeddingRows {
+    /// No rows yet.
+    pub fn new(layout: EmbeddingLayout) -> Self {
+        Self {
+            layout,
+            name: StringBuilder::new(),
+            contig: StringBuilder::new(),
+            start: Vec::new(),
+            end: Vec::new(),
+            strand: StringBuilder::new(),
+            layer: StringBuilder::new(),
+            n_bases: Vec::new(),
+            n_ambiguous: Vec::new(),
+            n_soft_masked: Vec::new(),
+            vectors: match layout.precision {
+                Precision::F32 => Vectors::F32(Vec::new()),
+                Precision::F16 => Vectors::F16(Vec::new()),
+            },
+            f16_overflows: 0,
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    ///
+    /// If the vector is not as wide as the layout says, or a coordinate does not fit 63 bits.
+    pub fn push(&mut self, row: &EmbeddingRow<'_>) {
+        assert_eq!(row.embedding.len(), self.layout.width.get(), "width of an embedding");
+        self.name.append_value(row.name);
+        self.contig.append_value(row.contig);
+        self.start.push(signed(row.start));
+        self.end.push(signed(row.end));
+        self.strand.append_value(row.strand.symbol());
+        self.layer.append_value(row.layer);
+        self.n_bases.push(signed(row.n_bases));
+        self.n_ambiguous.push(signed(row.n_ambiguous));
+        self.n_soft_masked.push(signed(row.n_soft_masked));
+        match &mut self.vectors {
+            Vectors::F32(values) => values.extend_from_slice(row.embedding),
+            Vectors::F16(values) => {
+                let from = values.len();
+                values.extend(row.embedding.iter().map(|&value| f16::from_f32(value)));
+                self.f16_overflows += overflows(row.embedding, &values[from..]);
+            }
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.start.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.start.is_empty()
+    }
+
+    /// Finite numbers that became infinite because f16 ends at 65,504.
+    pub fn f16_overflows(&self) -> u64 {
+        self.f16_overflows
+    }
+
+    pub(super) fn into_batch(mut self) -> RecordBatch {
+        let count = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.name.finish()),
+            Arc::new(self.contig.finish()),
+            count(self.start),
+            count(self.end),
+            Arc::new(self.strand.finish()),
+            Arc::new(self.layer.finish()),
+            count(self.n_bases),
+            count(self.n_ambiguous),
+        ];
+        if self.layout.soft_masked {
+            columns.push(count(self.n_soft_masked));
+        }
+        columns.push(self.vectors.into_lists(&self.layout));
+        RecordBatch::try_new(Arc::new(self.layout.schema()), columns).expect("columns follow the layout's schema")
+    }
+}
+
+impl Vectors {
+    fn into_lists(self, layout: &EmbeddingLayout) -> ArrayRef {
+        let values: ArrayRef = match self {
+            Self::F32(values) => Arc::new(Float32Array::from(values)),
+            Self::F16(values) => Arc::new(Float16Array::from(values)),
+        };
+        Arc::new(FixedSizeListArray::new(layout.element(), layout.list_width(), values, None))
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).expect("coordinates and counts of bases fit 63 bits")
+}
+
+fn overflows(wide: &[f32], narrow: &[f16]) -> u64 {
+    wide.iter().zip(narrow).filter(|(wide, narrow)| wide.is_finite() && narrow.is_infinite()).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finite_number_beyond_f16_is_counted() {
+        let wide = [65_504.0, 70_000.0, f32::INFINITY, f32::NAN];
+        let narrow = wide.map(f16::from_f32);
+        assert_eq!(overflows(&wide, &narrow), 1);
+    }
+}

@@ -1,0 +1,61 @@
+//! The folder of parts, held by one process.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::destination::Destination;
+use crate::error::TableError;
+use crate::lock::Lock;
+use crate::temporary;
+
+/// The folder of parts while this process has it to itself.
+#[derive(Debug)]
+pub(crate) struct PartsFolder {
+    path: PathBuf,
+    destination: Destination,
+    /// Whether this run made the folder; then it goes with the run if it is empty.
+    is_new: bool,
+    _lock: Lock,
+}
+
+impl PartsFolder {
+    /// Makes the folder if it is missing, locks it and clears it of temporary files.
+    pub(crate) fn take(destination: &Destination) -> Result<Self, TableError> {
+        let path = destination.parts_folder();
+        let is_new = match fs::create_dir(&path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => false,
+            Err(error) => return Err(TableError::io("create the folder", &path)(error)),
+        };
+        let lock = Lock::take(&path, destination.path())?;
+        let folder = Self { path, destination: destination.clone(), is_new, _lock: lock };
+        folder.remove_stale()?;
+        Ok(folder)
+    }
+
+    /// Where the parts lie.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes what a killed run has left under temporary names.
+    fn remove_stale(&self) -> Result<(), TableError> {
+        for entry in fs::read_dir(&self.path).map_err(TableError::io("read the folder", &self.path))? {
+            let name = entry.map_err(TableError::io("read the folder", &self.path))?.file_name();
+            if temporary::is_name(&name) {
+                temporary::remove(&self.path.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PartsFolder {
+    fn drop(&mut self) {
+        self.destination.remove_temporaries();
+        if self.is_new {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A name that exists is a whole table, nothing is overwritten unasked, and nothing is left behind.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::fs;
+
+use longstrand_table::{Destination, Existing, Precision, TableError};
+use support::*;
+
+#[test]
+fn the_name_appears_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = file(folder.path());
+    let mut writer = open(&to, Existing::Refuse);
+    writer.write(rows(layout(Precision::F32), 0..33)).unwrap();
+    assert!(!path.exists());
+    writer.finish(end()).unwrap();
+    assert_eq!(names(folder.path()), ["out.parquet"]);
+}
+
+#[test]
+fn a_run_dropped_before_its_first_part_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Destination::Folder(folder.path().join("parts"));
+    for to in [file(folder.path()).1, parts] {
+        let mut writer = open(&to, Existing::Refuse);
+        writer.write(rows(layout(Precision::F32), 0..5)).unwrap();
+        drop(writer);
+        assert!(names(folder.path()).is_empty(), "{to:?}");
+    }
+}
+
+#[test]
+fn temporaries_can_be_removed_while_the_writer_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, to) = file(folder.path());
+    let mut writer = open(&to, Existing::Refuse);
+    writer.write(rows(layout(Precision::F32), 0..5)).unwrap();
+    to.remove_temporaries();
+    assert!(names(folder.path()).is_empty());
+    drop(writer);
+}
+
+#[test]
+fn whole_parts_of_a_dropped_run_stay_and_are_not_lost_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = file(folder.path());
+    let mut writer = open(&to, Existing::Refuse);
+    writer.write(rows(layout(Precision::F32), 0..9)).unwrap();
+    drop(writer);
+    assert_eq!(names(&folder.path().join(".out.parquet.parts")), ["part-00000.parquet"]);
+    assert!(matches!(try_open(&to, Existing::Refuse), Err(TableError::Unfinished { .. })));
+    write_all(open(&to, Existing::Replace), 33);
+    assert_eq!(names(folder.path()), ["out.parquet"]);
+    assert_eq!(footer(&path).file_metadata().num_rows(), 33);
+}
+
+#[test]
+fn an_existing_file_is_refused_and_stays_until_it_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = file(folder.path());
+    fs::write(&path, "old").unwrap();
+    let error = try_open(&to, Existing::Refuse).unwrap_err();
+    assert!(error.to_string().ends_with("out.parquet exists; --force replaces it"), "{error}");
+    let mut writer = open(&to, Existing::Replace);
+    writer.write(rows(layout(Precision::F32), 0..33)).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    writer.finish(end()).unwrap();
+    assert_eq!(footer(&path).file_metadata().num_rows(), 33);
+}
+
+#[test]
+fn replacing_a_folder_takes_its_parts_alone_and_only_for_a_whole_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = Destination::Folder(folder.path().to_path_buf());
+    write_all(open(&to, Existing::Refuse), 33);
+    fs::write(folder.path().join("notes.parquet"), "mine").unwrap();
+    assert!(matches!(try_open(&to, Existing::Refuse), Err(TableError::Exists(_))));
+
+    let mut writer = open(&to, Existing::Replace);
+    writer.write(rows(layout(Precision::F32), 0..10)).unwrap();
+    assert!(folder.path().join("part-00003.parquet").exists());
+    writer.write(rows(layout(Precision::F32), 10..12)).unwrap();
+    assert!(!folder.path().join("part-00003.parquet").exists());
+    writer.finish(end()).unwrap();
+    assert_eq!(names(folder.path()), ["notes.parquet", "part-00000.parquet", "part-00001.parquet"]);
+}
+
+#[test]
+fn a_second_writer_of_the_same_output_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, to) = file(folder.path());
+    let writer = open(&to, Existing::Refuse);
+    assert!(matches!(try_open(&to, Existing::Resume), Err(TableError::Busy(_))));
+    write_all(writer, 33);
+}
+
+#[test]
+fn a_missing_folder_and_a_file_in_its_place_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let not_a_folder = folder.path().join("a-file");
+    fs::write(&not_a_folder, "").unwrap();
+    for parent in [&not_a_folder, &folder.path().join("missing")] {
+        for to in [file(parent).1, Destination::Folder(parent.join("parts"))] {
+            let error = try_open(&to, Existing::Refuse).unwrap_err();
+            assert!(matches!(&error, TableError::NoFolder(path) if path == parent), "{error}");
+        }
+    }
+    let error = try_open(&Destination::Folder(not_a_folder.clone()), Existing::Replace).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create the folder {}", not_a_folder.display()));
+}
+
+#[test]
+fn a_folder_that_vanishes_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("parts");
+    let mut writer = open(&Destination::Folder(parts.clone()), Existing::Refuse);
+    fs::remove_dir_all(&parts).unwrap();
+    let error = writer.write(rows(layout(Precision::F32), 0..1)).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot create a file in {}", parts.display()));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_umask_decides_who_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = file(folder.path());
+    write_all(open(&to, Existing::Refuse), 33);
+    let ordinary = folder.path().join("ordinary");
+    fs::write(&ordinary, "").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&path), mode(&ordinary));
+}

@@ -1,0 +1,110 @@
+//! Imports run downwards only: cli → {embed} → {model, table} → {kernels, seq}, and each outside library of weight is
+//! named in one crate alone.
+
+use std::{fs, path::PathBuf};
+
+/// `(crate's folder, crates of this workspace that it may name)`
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("kernels", &[]),
+    ("crates/seq", &[]),
+    ("crates/table", &[]),
+    ("crates/model", &["longstrand-kernels", "longstrand-seq"]),
+    ("crates/embed", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
+    (
+        "crates/cli",
+        &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table", "longstrand-embed"],
+    ),
+];
+
+/// `(start of a library's name, the crate that may name it)`
+const OWNED: &[(&str, &str)] = &[
+    ("noodles", "crates/seq"),
+    ("cudarc", "kernels"),
+    ("parquet", "crates/table"),
+    ("arrow", "crates/table"),
+    ("safetensors", "crates/model"),
+    ("clap", "crates/cli"),
+    ("indicatif", "crates/cli"),
+    ("anyhow", "crates/cli"),
+];
+
+fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The libraries that a crate's manifest names for use, tests aside.
+fn dependencies(folder: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(workspace().join(folder).join("Cargo.toml")).expect("a manifest");
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]") && !line.contains("dev-");
+        } else if inside && let Some(end) = line.find(['.', ' ', '=']) {
+            names.push(line[..end].to_string());
+        }
+    }
+    names
+}
+
+#[test]
+fn crates_import_downwards_only() {
+    for (folder, allowed) in MAY_IMPORT {
+        let names = dependencies(folder);
+        assert!(!names.is_empty(), "{folder} names no libraries: the test reads its manifest wrongly");
+        for name in names.iter().filter(|name| name.starts_with("longstrand-")) {
+            assert!(allowed.contains(&name.as_str()), "{folder} imports {name}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn libraries_are_named_in_one_crate() {
+    for (folder, _) in MAY_IMPORT {
+        for name in dependencies(folder) {
+            for (library, owner) in OWNED {
+                assert!(!name.starts_with(library) || folder == owner, "{folder} names {name}, which is {owner}'s");
+            }
+        }
+    }
+}
+
+#[test]
+fn model_takes_the_vocabulary_alone_from_seq() {
+    for entry in sources(&workspace().join("crates/model/src")) {
+        let text = fs::read_to_string(&entry).expect("a source file");
+        for line in text.lines().filter(|line| line.contains("longstrand_seq")) {
+            assert!(line.contains("longstrand_seq::vocab"), "{}: {line}", entry.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_the_kernels_alone() {
+    for (folder, _) in MAY_IMPORT.iter().filter(|(folder, _)| *folder != "kernels") {
+        let root = workspace().join(folder).join("src/lib.rs");
+        let text = fs::read_to_string(&root).expect("a crate root");
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{folder} does not forbid unsafe code");
+    }
+    let mut checked = 0;
+    for path in sources(&workspace().join("kernels/src")) {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let is_machine_code = path.components().any(|part| part.as_os_str() == "simd" || part.as_os_str() == "cpu")
+            || path.file_name().is_some_and(|name| name == "cpu.rs");
+        checked += 1;
+        assert!(is_machine_code || !text.contains("unsafe {"), "unsafe code in {}", path.display());
+    }
+    assert!(checked > 20);
+}
+
+fn sources(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            found.extend(sources(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+    found
+}
