@@ -100,6 +100,43 @@ struct Lanes {
     lanes: usize,
 }
 
+/// The block that is worked on next: its first row and channel, which lie outside the buffers after the last one.
+#[derive(Clone, Copy)]
+struct Ahead {
+    row: usize,
+    channel: usize,
+}
+
+impl Scan<'_> {
+    /// The first row of the block that follows in the direction of the scan.
+    fn row_after(&self, span: Span) -> usize {
+        match self.direction {
+            Direction::Forward => span.end,
+            Direction::Reverse => span.start.wrapping_sub(BLOCK),
+        }
+    }
+
+    /// Asks for what the next block reads of its row `row`. A vector of channels takes one line of each row, and rows
+    /// lie kilobytes apart, so that no hardware prefetcher sees it coming; the recurrence has time to.
+    #[inline(always)]
+    unsafe fn prefetch<V: Vector>(&self, ahead: Ahead, row: usize) {
+        let t = ahead.row.wrapping_add(row);
+        let at = |stride: usize| t.wrapping_mul(stride).wrapping_add(ahead.channel);
+        let Inputs { u, delta, .. } = self.inputs;
+        // SAFETY: the addresses may be anything.
+        unsafe {
+            V::prefetch(u.as_ptr().wrapping_add(at(u.stride())));
+            V::prefetch(delta.as_ptr().wrapping_add(at(delta.stride())));
+            if let Some(output) = &self.output {
+                V::prefetch(output.y.wrapping_add(at(output.y_stride)));
+                if let Some(z) = output.z {
+                    V::prefetch(z.as_ptr().wrapping_add(at(z.stride())));
+                }
+            }
+        }
+    }
+}
+
 /// What a time block keeps between its three loops, each `[BLOCK, LANES]`.
 struct Buffers {
     delta: [f32; BLOCK * MAX_LANES],
@@ -125,10 +162,16 @@ unsafe fn channels_body<V: Vector>(scan: Scan<'_>, first: usize, end: usize) {
         let mut channel = first;
         while channel < end {
             let lanes = Lanes { first: channel, lanes: (end - channel).min(V::LANES) };
+            let next = channel + lanes.lanes;
+            let ahead = if next < end {
+                Ahead { row: span.start, channel: next }
+            } else {
+                Ahead { row: scan.row_after(span), channel: first }
+            };
             // SAFETY: the span and the lanes lie inside the scan's dimensions.
             unsafe {
                 steps_body::<V>(&scan, span, lanes, &mut buffers);
-                states_body::<V>(&scan, span, lanes, &mut buffers);
+                states_body::<V>(&scan, span, lanes, ahead, &mut buffers);
                 if let Some(output) = scan.output {
                     output_body::<V>(&scan, &output, span, lanes, &buffers);
                 }
@@ -159,7 +202,7 @@ unsafe fn steps_body<V: Vector>(scan: &Scan<'_>, span: Span, at: Lanes, buffers:
 
 /// The recurrence of all states over a block, as many states at a time as fit the registers.
 #[inline(always)]
-unsafe fn states_body<V: Vector>(scan: &Scan<'_>, span: Span, at: Lanes, buffers: &mut Buffers) {
+unsafe fn states_body<V: Vector>(scan: &Scan<'_>, span: Span, at: Lanes, ahead: Ahead, buffers: &mut Buffers) {
     let mut n = 0;
     macro_rules! turns_of {
         ($($states:literal)*) => {$(
@@ -167,15 +210,15 @@ unsafe fn states_body<V: Vector>(scan: &Scan<'_>, span: Span, at: Lanes, buffers
                 // SAFETY: `$states` states follow `n`; the rest is forwarded from the caller.
                 unsafe {
                     match scan.output {
-                        Some(_) => recurrence::<V, $states, true>(scan, span, at, n, buffers),
-                        None => recurrence::<V, $states, false>(scan, span, at, n, buffers),
+                        Some(_) => recurrence::<V, $states, true>(scan, span, at, n, ahead, buffers),
+                        None => recurrence::<V, $states, false>(scan, span, at, n, ahead, buffers),
                     }
                 }
                 n += $states;
             }
         )*};
     }
-    turns_of!(16 8 4 2 1);
+    turns_of!(8 4 2 1);
 }
 
 /// `S` states, from state `n` on, of a vector of channels over a block; adds their part of y when `READ`.
@@ -185,6 +228,7 @@ unsafe fn recurrence<V: Vector, const S: usize, const READ: bool>(
     span: Span,
     at: Lanes,
     n: usize,
+    ahead: Ahead,
     buffers: &mut Buffers,
 ) {
     let channels = scan.dims.channels;
@@ -203,6 +247,9 @@ unsafe fn recurrence<V: Vector, const S: usize, const READ: bool>(
                 Direction::Reverse => rows - 1 - step,
             };
             let t = span.start + row;
+            if n == 0 {
+                scan.prefetch::<V>(ahead, row);
+            }
             let delta = V::load(buffers.delta.as_ptr().add(row * V::LANES));
             let delta_u = V::load(buffers.delta_u.as_ptr().add(row * V::LANES));
             let b = scan.inputs.b.as_ptr().add(t * scan.inputs.b.stride() + n);

@@ -21,7 +21,7 @@ fn first(n: usize) -> __mmask16 {
 impl Vector for Avx512 {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
-    const SCAN_STATES: usize = 16;
+    const SCAN_STATES: usize = 8;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -94,6 +94,11 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn scale_by_power_of_two(self, whole: Self) -> Self {
         Self(unsafe { _mm512_scalef_ps(self.0, whole.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     #[inline(always)]

@@ -35,6 +35,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn split_whole(self) -> (Self, Self);
     /// `self × 2^whole` for whole numbers; results below the normal range may flush to zero.
     unsafe fn scale_by_power_of_two(self, whole: Self) -> Self;
+    /// Asks for the cache line at an address, which need not be valid.
+    unsafe fn prefetch(from: *const f32);
     /// The sum of the lanes, in an order that depends on the machine alone.
     unsafe fn sum(self) -> f32;
 }

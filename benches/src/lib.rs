@@ -1,1 +1,0 @@
-//! Benchmarks of the Longstrand workspace, with dated records.

@@ -1,0 +1,97 @@
+//! Benchmarks of the Longstrand workspace.
+//!
+//! ```text
+//! cargo run --release -p longstrand-benches -- models
+//! cargo run --release -p longstrand-benches -- all --record benches/record/DEVICE/DATE
+//! ```
+//!
+//! Every benchmark prints a table and, with `--record`, writes what it measured as JSON beside what it ran on.
+
+#![allow(clippy::print_stdout, reason = "a benchmark's output")]
+
+mod kernels;
+mod large;
+mod length;
+mod memory;
+mod models;
+mod reading;
+mod report;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use report::Report;
+
+/// Benchmarks of the Longstrand workspace.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+    /// Write what was measured into this folder, one file a benchmark.
+    #[arg(long, global = true)]
+    record: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Benchmark {
+    /// Each kernel against the machine's multiply-add rate and against the crate `gemm`.
+    Kernels,
+    /// Caduceus-Ph and -PS of 4 layers at 8,192 bases, against the machine's multiply-add and exponential rates.
+    Models,
+    /// The cost of a base at 1,048,576 bases against that at 8,192 (minutes).
+    Length,
+    /// Peak memory of whole contexts of up to 63 million bases (half an hour).
+    Memory,
+    /// Plain FASTA to token ids from the page cache.
+    Reading,
+    /// A buffer of more than 2^31 elements through the kernels (needs 20 GiB).
+    Large,
+    /// Everything.
+    All,
+    /// One case of `memory`, in a process of its own.
+    #[command(hide = true)]
+    MemoryCase {
+        /// Index of the case.
+        index: usize,
+    },
+}
+
+/// A benchmark.
+type Run = fn(&mut Report) -> anyhow::Result<()>;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if let Benchmark::MemoryCase { index } = arguments.benchmark {
+        return memory::run_case(index);
+    }
+    let all: [(&str, Run); 6] = [
+        ("kernels", kernels::run),
+        ("models", models::run),
+        ("length", length::run),
+        ("memory", memory::run),
+        ("reading", reading::run),
+        ("large", large::run),
+    ];
+    for (name, run) in all {
+        if wanted(arguments.benchmark, name) {
+            let mut report = Report::new(name)?;
+            run(&mut report)?;
+            report.finish(arguments.record.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+fn wanted(benchmark: Benchmark, name: &str) -> bool {
+    match benchmark {
+        Benchmark::Kernels => name == "kernels",
+        Benchmark::Models => name == "models",
+        Benchmark::Length => name == "length",
+        Benchmark::Memory => name == "memory",
+        Benchmark::Reading => name == "reading",
+        Benchmark::Large => name == "large",
+        Benchmark::All => true,
+        Benchmark::MemoryCase { .. } => false,
+    }
+}

@@ -1,0 +1,77 @@
+//! Peak resident memory of whole contexts, each in a process of its own.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, ensure};
+use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_model::{Chunking, Model};
+use longstrand_tests::synthetic::{self, Family, Shape};
+use serde_json::{Value, json};
+
+use crate::{
+    models::{Discard, LAST},
+    report::{Report, seconds},
+};
+
+struct Case {
+    shape: Shape,
+    len: usize,
+    /// The most that it may take, in GiB.
+    bound: f64,
+}
+
+const fn case(family: Family, d_model: usize, n_layer: usize, len: usize, bound: f64) -> Case {
+    Case { shape: Shape { family, d_model, n_layer }, len, bound }
+}
+
+/// Bases of human chromosome 20 (GRCh37).
+const CHROMOSOME_20: usize = 63_025_520;
+
+const CASES: &[Case] = &[
+    case(Family::CaduceusPh, 256, 16, 1 << 20, 3.0),
+    case(Family::CaduceusPs, 256, 16, 1 << 20, 6.0),
+    case(Family::Mamba, 256, 8, 1 << 20, 1.0),
+    case(Family::Mamba, 256, 8, 1 << 23, 1.0),
+    case(Family::Mamba, 64, 4, CHROMOSOME_20, 1.0),
+];
+
+pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
+    let mut peaks = Vec::new();
+    for (index, case) in CASES.iter().enumerate() {
+        let output = Command::new(std::env::current_exe()?).arg("memory-case").arg(index.to_string()).output()?;
+        ensure!(output.status.success(), "case {index}: {}", String::from_utf8_lossy(&output.stderr));
+        let measured: Value = serde_json::from_slice(&output.stdout)?;
+        let figure = |name: &str| measured[name].as_f64().with_context(|| format!("no {name}"));
+        let (peak, seconds) = (figure("peak_gib")?, figure("seconds")?);
+        let Shape { family, d_model, n_layer } = case.shape;
+        report.row(
+            &format!("{family:?} d {d_model}, {n_layer} layers, L {}", case.len),
+            &[("GiB peak", peak), ("GiB allowed", case.bound), ("bases/s", case.len as f64 / seconds)],
+        );
+        ensure!(peak <= case.bound, "case {index} takes {peak} GiB, more than {}", case.bound);
+        peaks.push(peak);
+    }
+    report.row("Mamba d 256, 8 layers: 8 M against 1 M", &[("times the peak", peaks[3] / peaks[2])]);
+    Ok(())
+}
+
+/// Runs one case and prints what it took as JSON.
+pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
+    let case = CASES.get(index).context("no such case")?;
+    let ids = synthetic::ids(case.len, 1);
+    let model = Model::new(Cpu::new(Level::detect()?), &case.shape.checkpoint(1));
+    let mut scratch = model.scratch();
+    let seconds = seconds(|| {
+        let _ = model.encode(&ids, Chunking::Auto, &LAST, &mut scratch, &mut Discard);
+    });
+    println!("{}", json!({ "seconds": seconds, "peak_gib": peak_resident()? }));
+    Ok(())
+}
+
+/// The most memory this process has held, in GiB.
+fn peak_resident() -> anyhow::Result<f64> {
+    let status = fs::read_to_string(Path::new("/proc/self/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM in /proc/self/status")?;
+    let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
+    Ok(kib / (1 << 20) as f64)
+}
