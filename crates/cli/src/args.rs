@@ -1,0 +1,59 @@
+//! The command line, parsed once. Commands share one vocabulary of flags; each group is a type here.
+
+pub mod device;
+pub mod general;
+pub mod model;
+pub mod output;
+pub mod shard;
+
+use clap::Parser;
+
+pub use device::Device;
+pub use general::GeneralOptions;
+pub use model::load_model;
+pub use output::OutputOptions;
+pub use shard::Shard;
+
+use crate::commands::Command;
+
+/// DNA language models of the Mamba family, at any context length
+#[derive(Debug, Parser)]
+#[command(
+    name = "longstrand",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  longstrand doctor                       what this machine offers
+  longstrand completions bash             a completion script for bash
+  longstrand man --out man1               one manual page a command"
+)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub general: GeneralOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands().chain([&cli]) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n  longstrand "), "{}", command.get_name());
+        }
+    }
+}

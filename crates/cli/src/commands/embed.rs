@@ -1,0 +1,359 @@
+//! `longstrand embed`: windows or reads to embeddings in Parquet.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::builder::TypedValueParser;
+use longstrand_embed::{
+    ComputeOptions, EmbedError, EmbedOptions, Equivariant, InputOptions, Job, Layers, Notice, Outcome,
+    OutputOptions as To, Plan, Pool, ReadOptions, SpecialTokens, Strands, Watch,
+};
+use longstrand_kernels::simd::Level;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_seq::window::{Partial, Shard, WindowSize};
+use longstrand_table::{Precision, WriteOptions};
+
+use crate::args::{Device, GeneralOptions, OutputOptions, load_model};
+use crate::failure::{Usage, say, write_stdout};
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::memory::Memory;
+use crate::progress::{Progress, format_bases};
+
+/// Options of `longstrand embed`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  longstrand embed genome.fa.gz -o out.parquet                          the whole genome in windows of 1,024 bases
+  longstrand embed genome.fa.gz -o out.parquet --bed peaks.bed          one row an interval
+  longstrand embed genome.2bit -o out.parquet --region 20:1-1048576 --pool bins:1024
+  longstrand embed genome.fa -o parts/ --window 8192 --shard 3/8 --resume
+  longstrand embed reads.bam -o out.parquet --region 20:9,999,900-10,002,000 --min-mapq 20")]
+pub struct Options {
+    /// FASTA (plain, gzip, bgzip), 2bit, BAM or CRAM, told by content; - for standard input
+    pub input: PathBuf,
+    #[command(flatten)]
+    output: OutputOptions,
+    #[command(flatten)]
+    windows: WindowArgs,
+    #[command(flatten)]
+    reads: ReadArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    table: TableArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Windows")]
+struct WindowArgs {
+    /// Embed only the intervals of a BED file, each as one window; '-' rows as their reverse complement [repeatable]
+    #[arg(long, value_name = "FILE", conflicts_with = "regions")]
+    bed: Vec<PathBuf>,
+    /// Embed only a region, 1-based and closed, as 20:1,000-2,000 [repeatable]
+    #[arg(long = "region", id = "regions", value_name = "REGION")]
+    regions: Vec<String>,
+    /// Bases of a window, or `contig` for whole contigs; centred on BED intervals [default: 1024 over contigs, a region or
+    /// interval as it is]
+    #[arg(long, value_name = "N|contig")]
+    window: Option<WindowSize>,
+    /// Bases from one window's start to the next one's [default: the window]
+    #[arg(long, value_name = "N")]
+    stride: Option<NonZeroU64>,
+    /// What becomes of a last window that is shorter [default: keep] [possible values: keep, drop, pad]
+    #[arg(long, value_name = "POLICY")]
+    last: Option<Partial>,
+    /// Leave out windows of which more than this fraction is not A, C, G or T
+    #[arg(long, value_name = "FRACTION", default_value = "1", value_parser = fraction)]
+    max_n: f64,
+    /// Add the column n_soft_masked
+    #[arg(long)]
+    soft_mask: bool,
+    /// FASTA records named contig:start-end stand for that interval of the contig
+    #[arg(long)]
+    sliced_reference: bool,
+    /// Embed only the i-th of n parts of equal bases
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Shard,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reads (BAM, CRAM)")]
+struct ReadArgs {
+    /// The genome that a CRAM file is stored against
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
+    /// The lowest mapping quality
+    #[arg(long, value_name = "Q")]
+    min_mapq: Option<u8>,
+    /// SAM flags of which a read must have all, as 0x2
+    #[arg(long, value_name = "FLAGS", value_parser = flags)]
+    require_flags: Option<u16>,
+    /// SAM flags of which a read must have none [default: 0x900, secondary and supplementary]
+    #[arg(long, value_name = "FLAGS", value_parser = flags)]
+    exclude_flags: Option<u16>,
+    /// No secondary and supplementary alignments, whatever --exclude-flags says
+    #[arg(long)]
+    primary_only: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Embedding")]
+struct ModelArgs {
+    /// A Hugging Face folder, a weight file beside its config.json, or organisation/name in the local Hugging Face cache
+    /// [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// `last` (output of the final norm), n (residual stream after block n), or several with commas
+    #[arg(long, value_name = "LAYERS", default_value = "last")]
+    layer: Layers,
+    /// mean, max, last, center:W, bins:N or none (one row a base)
+    #[arg(long, value_name = "POOL", default_value = "mean")]
+    pool: Pool,
+    /// forward, average or concat with the reverse complement
+    #[arg(long, value_name = "STRANDS", default_value = "forward")]
+    strand: Strands,
+    /// Halves of a reverse-complement equivariant model: published, conjoined or split [default: published]
+    #[arg(long, value_name = "FORM")]
+    equivariant: Option<Equivariant>,
+    /// Special tokens: none, or those of the published tokenizer
+    #[arg(long, value_name = "TOKENS", default_value = "none")]
+    special_tokens: SpecialTokens,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Table")]
+struct TableArgs {
+    /// Bits of a number
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
+    dtype: Precision,
+    /// Rows of a row group [default: 64 MiB of vectors, at most 16384]
+    #[arg(long, value_name = "ROWS")]
+    row_group: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Work")]
+struct WorkArgs {
+    /// Tokens of short windows that are worked on together, or auto, from the available memory
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = auto)]
+    batch_tokens: BatchTokens,
+    /// Positions that are worked on at a time, a multiple of 256
+    #[arg(long, value_name = "POSITIONS", hide = true)]
+    chunk: Option<NonZeroUsize>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+    /// Print what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `--batch-tokens`; none is auto.
+#[derive(Clone, Copy, Debug)]
+struct BatchTokens(Option<NonZeroUsize>);
+
+/// Embeds, or says what would be embedded.
+///
+/// # Errors
+///
+/// - Options that do not go together, with the input or with the model.
+/// - The model, the input or a BED file cannot be read, or there is no window.
+/// - The output exists or cannot be written.
+/// - Ctrl-C.
+pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let checkpoint = load_model(options.model.model.as_deref())?;
+    let job = options.job(general);
+    let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(told)?;
+    if options.work.dry_run {
+        return write_stdout(describe(&options, &plan, &checkpoint).as_bytes());
+    }
+    let interrupt = Interrupt::listen()?;
+    let destination = options.output.destination();
+    interrupt.before_exit({
+        let destination = destination.clone();
+        move || destination.remove_temporaries()
+    });
+    let progress = Progress::new(plan.planned().map(|planned| planned.bases), general.quiet);
+    let started = Instant::now();
+    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
+    progress.finish();
+    let outcome = result.map_err(told)?;
+    if !general.quiet {
+        say(&summary(&outcome, started.elapsed().as_secs_f64(), &options.output.output.display().to_string()));
+    }
+    Ok(())
+}
+
+impl Options {
+    fn job(&self, general: &GeneralOptions) -> Job {
+        let (windows, reads, model) = (&self.windows, &self.reads, &self.model);
+        Job {
+            input: InputOptions {
+                path: self.input.clone(),
+                regions: windows.regions.clone(),
+                beds: windows.bed.clone(),
+                window: windows.window,
+                stride: windows.stride,
+                partial: windows.last,
+                max_ambiguous: windows.max_n,
+                sliced_reference: windows.sliced_reference,
+                reads: ReadOptions {
+                    reference: reads.reference.clone(),
+                    min_mapping_quality: reads.min_mapq,
+                    required_flags: reads.require_flags,
+                    excluded_flags: reads.exclude_flags,
+                    primary_only: reads.primary_only,
+                },
+                shard: windows.shard,
+            },
+            embed: EmbedOptions {
+                layers: model.layer.clone(),
+                pool: model.pool,
+                strands: model.strand,
+                equivariant: model.equivariant,
+                special_tokens: model.special_tokens,
+            },
+            compute: ComputeOptions {
+                threads: general.threads,
+                batch_tokens: self.work.batch_tokens.0,
+                chunk: self.work.chunk,
+                available_memory: Memory::detect().map(|memory| memory.available),
+            },
+            output: To {
+                destination: self.output.destination(),
+                precision: self.table.dtype,
+                soft_masked: windows.soft_mask,
+                write: WriteOptions {
+                    rows_per_group: self.table.row_group,
+                    existing: self.output.existing(),
+                    ..WriteOptions::default()
+                },
+            },
+        }
+    }
+}
+
+/// An error with the exit code that goes with it.
+fn told(error: EmbedError) -> anyhow::Error {
+    match error {
+        EmbedError::Cancelled => Interrupted.into(),
+        EmbedError::Usage(error) => Usage(error.to_string()).into(),
+        error => error.into(),
+    }
+}
+
+/// A run on stderr.
+struct Shown<'a> {
+    progress: &'a Progress,
+    interrupt: &'a Interrupt,
+}
+
+impl Watch for Shown<'_> {
+    fn skipped(&self, bases: u64) {
+        self.progress.skip(bases);
+    }
+
+    fn advanced(&self, bases: u64) {
+        self.progress.add(bases);
+    }
+
+    fn notice(&self, notice: &Notice) {
+        match notice {
+            Notice::Input(_) => self.progress.note(notice.to_string()),
+            _ => self.progress.warn(notice.to_string()),
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interrupt.check().is_err()
+    }
+}
+
+/// What a run has done, in a line.
+fn summary(outcome: &Outcome, seconds: f64, output: &str) -> String {
+    let rows = outcome.written.rows;
+    let Some(counts) = &outcome.counts else {
+        return format!("{output} is complete already: {rows} rows");
+    };
+    let dropped: String =
+        counts.dropped().iter().map(|(reason, number)| format!(", {number} left out ({reason})")).collect();
+    let rate = format_bases(outcome.bases_computed as f64 / seconds.max(1e-9));
+    format!(
+        "{rows} rows of {} windows{dropped}, {}, {seconds:.1} s, {rate}/s, {output}",
+        counts.windows(),
+        format_bases(counts.bases() as f64)
+    )
+}
+
+/// What would be done, in a table.
+fn describe(options: &Options, plan: &Plan, checkpoint: &Checkpoint) -> String {
+    let unknown = || "known when the input is read".to_string();
+    let planned = plan.planned();
+    let gib = |bytes: u64| format!("about {:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let rows = [
+        ("input", format!("{} ({})", options.input.display(), plan.kind())),
+        ("windows", planned.map_or_else(unknown, |planned| planned.windows.to_string())),
+        ("bases", planned.map_or_else(unknown, |planned| planned.bases.to_string())),
+        ("model", format!("{} ({})", checkpoint.name, checkpoint.config.family)),
+        ("layers", options.model.layer.to_string()),
+        ("pool", options.model.pool.to_string()),
+        ("vector", format!("{} numbers", plan.width())),
+        ("threads", plan.threads().to_string()),
+        ("batch", format!("{} tokens", plan.batch_tokens())),
+        ("memory", plan.memory_estimate().map_or_else(unknown, gib)),
+        ("output", options.output.output.display().to_string()),
+    ];
+    rows.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect()
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("expected a fraction between 0 and 1".into()),
+    }
+}
+
+/// SAM flags, decimal or hexadecimal.
+fn flags(text: &str) -> Result<u16, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "expected flags as a number below 65536, such as 1024 or 0x400".into())
+}
+
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    clap::builder::PossibleValuesParser::new(["f32", "f16"]).map(|name| match name.as_str() {
+        "f16" => Precision::F16,
+        _ => Precision::F32,
+    })
+}
+
+fn auto(text: &str) -> Result<BatchTokens, String> {
+    match text {
+        "auto" => Ok(BatchTokens(None)),
+        number => number
+            .parse()
+            .map(|number| BatchTokens(Some(number)))
+            .map_err(|_| "expected a number above 0 or auto".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_as_samtools_reads_them() {
+        assert_eq!([flags("1024"), flags("0x400")], [Ok(1024), Ok(1024)]);
+        assert!(flags("70000").is_err() && flags("PAIRED").is_err());
+    }
+
+    #[test]
+    fn numbers_have_their_bounds() {
+        assert!(fraction("0.5").is_ok() && fraction("1.5").is_err() && fraction("NaN").is_err());
+        assert!(auto("auto").is_ok() && auto("0").is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! Errors as the user sees them: one line on stderr, and an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::interrupt::{self, Interrupted};
+
+/// Something went wrong.
+const ERROR: u8 = 1;
+/// What clap exits with when the command line cannot be understood.
+const USAGE: u8 = 2;
+/// What a shell reports for a process that a closed pipe ended.
+const CLOSED_PIPE: u8 = 141;
+
+/// Prints the error with all its causes and returns the exit code that goes with it.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::from(CLOSED_PIPE);
+    }
+    if error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<Interrupted>()) {
+        say("interrupted");
+        return ExitCode::from(interrupt::EXIT_CODE);
+    }
+    say(&format!("error: {}", one_line(error)));
+    ExitCode::from(if error.is::<Usage>() { USAGE } else { ERROR })
+}
+
+/// The error and its causes, less those that the message before them has told already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+/// Options that do not go together, with the input or with the model: found out after the command line was parsed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints what clap has to say: an error of usage, the help or the version.
+pub fn report_usage(usage: &clap::Error) -> ExitCode {
+    match usage.print() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(CLOSED_PIPE),
+        _ => ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(ERROR)),
+    }
+}
+
+/// Prints a line on stderr under the program's name. Unlike `eprintln!` it does not panic when nobody reads it.
+pub fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "longstrand: {message}");
+}
+
+/// Writes text to stdout as a whole.
+///
+/// # Errors
+///
+/// When stdout cannot be written to, as when nobody reads it any more.
+pub fn write_stdout(text: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(StdoutError)?;
+    Ok(())
+}
+
+/// Stdout could not be written to.
+#[derive(Debug)]
+struct StdoutError(io::Error);
+
+impl std::fmt::Display for StdoutError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cannot write to the standard output")
+    }
+}
+
+impl std::error::Error for StdoutError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let stdout = error.chain().find_map(|cause| cause.downcast_ref::<StdoutError>());
+    stdout.is_some_and(|StdoutError(cause)| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let told = format!("g.fa: {}", missing());
+        assert_eq!(one_line(&anyhow::Error::new(missing()).context(told.clone())), told);
+        assert_eq!(
+            one_line(&anyhow::Error::new(missing()).context("cannot read")),
+            format!("cannot read: {}", missing())
+        );
+    }
+
+    #[test]
+    fn only_a_closed_stdout_counts_as_a_closed_pipe() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_closed_pipe(&anyhow::Error::new(StdoutError(broken())).context("while printing")));
+        assert!(!is_closed_pipe(&broken().into()));
+        assert!(!is_closed_pipe(&StdoutError(io::ErrorKind::StorageFull.into()).into()));
+    }
+}

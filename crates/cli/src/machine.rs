@@ -1,0 +1,5 @@
+//! What this machine offers.
+
+pub mod cache;
+pub mod cuda;
+pub mod memory;

@@ -1,0 +1,94 @@
+//! The binary as a shell sees it: what it prints, and its exit code.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+
+fn longstrand() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longstrand"));
+    command.env_remove("LONGSTRAND_SIMD");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    longstrand().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_version_is_the_crates() {
+    let output = run(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), concat!("longstrand ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_wrong_command_line_is_code_2() {
+    for arguments in [&[][..], &["nonsense"], &["doctor", "--nonsense"], &["doctor", "--threads", "0"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn doctor_prints_json() {
+    let output = run(&["doctor", "--json", "--threads", "3"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["threads"]["used"], 3);
+    assert_eq!(report["simd"]["available"][0], "portable");
+}
+
+#[test]
+fn an_error_is_one_line_and_code_1() {
+    let output = longstrand().arg("doctor").env("LONGSTRAND_SIMD", "abacus").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.starts_with("longstrand: error: ") && message.contains("abacus"), "{message}");
+    assert_eq!(message.lines().count(), 1);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("doctor"), "{shell}");
+    }
+}
+
+#[test]
+fn manual_pages_are_printed_or_written() {
+    assert!(text(&run(&["man"]).stdout).contains(".TH longstrand 1"));
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(run(&["man", "--out", pages.to_str().unwrap()]).status.code(), Some(0));
+    for page in ["longstrand.1", "longstrand-doctor.1", "longstrand-man.1"] {
+        assert!(pages.join(page).is_file(), "{page}");
+    }
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = run(&["man", "--out", file.join("man1").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("longstrand: error: cannot write manual pages into "));
+}
+
+#[test]
+fn a_closed_stdout_is_code_141_without_a_word() {
+    for arguments in [&["completions", "bash"][..], &["doctor"], &["--help"]] {
+        // A pipe whose reading end is closed before the program starts.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = longstrand().args(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut message = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(141), "{arguments:?}");
+        assert_eq!(message, "", "{arguments:?}");
+    }
+}

@@ -1,0 +1,194 @@
+//! One window through a model.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use longstrand_kernels::Cpu;
+use longstrand_kernels::TILE;
+use longstrand_kernels::simd::Level;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Chunking, Model, Request, Scratch, Tap};
+use longstrand_seq::vocab::Vocabulary;
+use longstrand_seq::window::Window;
+
+mod pass;
+mod rows;
+mod tokens;
+
+use pass::{Meter, Pass};
+pub(crate) use rows::{RowSink, WindowRows};
+use tokens::Tokens;
+
+use crate::error::UsageError;
+use crate::options::{EmbedOptions, Equivariant, Strands, layer_name};
+use crate::pool::{Cuts, Pooler};
+use crate::watch::Watch;
+
+/// A model and what is to be computed of each window.
+#[derive(Debug)]
+pub struct Embedder {
+    model: Model<Cpu>,
+    vocabulary: Vocabulary,
+    options: EmbedOptions,
+    chunking: Chunking,
+}
+
+impl Embedder {
+    /// Makes a checkpoint ready.
+    ///
+    /// # Errors
+    ///
+    /// - a layer that the model does not have;
+    /// - `equivariant` with a model that is not reverse-complement equivariant, or strands other than forward with one
+    ///   that is: it reads both strands already;
+    /// - a chunk that is not a multiple of [`TILE`], which would change the last bits of the result.
+    pub fn new(
+        checkpoint: &Checkpoint,
+        level: Level,
+        options: EmbedOptions,
+        chunk: Option<NonZeroUsize>,
+    ) -> Result<Self, UsageError> {
+        check(checkpoint, &options)?;
+        let chunking = match chunk {
+            None => Chunking::Auto,
+            Some(positions) if positions.get().is_multiple_of(TILE) => Chunking::Positions(positions),
+            Some(positions) => {
+                return Err(UsageError::new(format!(
+                    "expected a chunk of a multiple of {TILE} positions, found {positions}"
+                )));
+            }
+        };
+        let model = Model::new(Cpu::new(level), checkpoint);
+        Ok(Self { model, vocabulary: checkpoint.vocabulary.clone(), options, chunking })
+    }
+
+    /// What is computed of each window.
+    pub fn options(&self) -> &EmbedOptions {
+        &self.options
+    }
+
+    /// Numbers in a vector.
+    pub fn width(&self) -> NonZeroUsize {
+        let published = self.model.width();
+        let width = match (self.equivariant(), self.options.strands) {
+            (Some(Equivariant::Conjoined | Equivariant::Split), _) => published / 2,
+            (_, Strands::Concat) => published * 2,
+            _ => published,
+        };
+        NonZeroUsize::new(width).expect("a model has channels")
+    }
+
+    /// Rows that a window of `n` bases gives.
+    pub fn rows(&self, n: u64) -> u64 {
+        let spans = Cuts::new(self.options.pool, n).len() * self.options.layers.taps().len();
+        spans as u64 * if self.equivariant() == Some(Equivariant::Split) { 2 } else { 1 }
+    }
+
+    /// Tokens that a window of `n` positions, padding included, gives.
+    pub(crate) fn tokens(&self, n: usize) -> usize {
+        n + usize::from(tokens::appended(&self.vocabulary, &self.options).is_some())
+    }
+
+    pub(crate) fn scratch(&self) -> Scratch<f32> {
+        self.model.scratch()
+    }
+
+    pub(crate) fn model(&self) -> &Model<Cpu> {
+        &self.model
+    }
+
+    /// What becomes of the two halves; `None` for a model that has none.
+    pub(crate) fn equivariant(&self) -> Option<Equivariant> {
+        self.model.config().rcps.as_ref().map(|_| self.options.equivariant.unwrap_or_default())
+    }
+
+    /// Computes the rows of a window and pushes them to `sink` in order: by layer, then by bin, then by half. Breaks when
+    /// the sink does or the watch is cancelled.
+    ///
+    /// Memory beyond the model's pass: the window's vectors; with one layer or a bidirectional model, and one strand, only
+    /// those of one chunk.
+    pub(crate) fn embed(
+        &self,
+        mut window: Window,
+        is_read: bool,
+        skip: u64,
+        scratch: &mut Scratch<f32>,
+        sink: &mut dyn RowSink,
+        watch: &dyn Watch,
+    ) -> ControlFlow<()> {
+        let tokens = Tokens::of(&mut window, &self.vocabulary, &self.options);
+        let n = tokens.n_bases() as u64;
+        let passes = if self.options.strands == Strands::Forward { 1 } else { 2 };
+        let mut meter = Meter::new(watch, n, passes * self.model.work(tokens.forward().len() as u64));
+        let mut rows = WindowRows::new(self, &window, &tokens, is_read, skip, sink);
+        let cuts = Cuts::new(self.options.pool, n);
+        if self.streams() {
+            return self.pass(tokens.forward(), &cuts, scratch, Some(&mut rows), &mut meter).map_continue(|_| ());
+        }
+        let forward = self.pass(tokens.forward(), &cuts, scratch, None, &mut meter)?;
+        let vectors = match self.options.strands {
+            Strands::Forward => forward,
+            strands => {
+                let cuts = Cuts::of_reverse_complement(self.options.pool, n);
+                let reverse = self.pass(&tokens.reverse_complement(), &cuts, scratch, None, &mut meter)?;
+                let pairs = forward.into_iter().zip(reverse);
+                pairs.map(|(forward, reverse)| rows::join(strands, &forward, &reverse, self.model.width())).collect()
+            }
+        };
+        let taps = self.options.layers.taps();
+        vectors.iter().enumerate().try_for_each(|(i, vectors)| rows.emit(&layer_name(taps[i]), 0, vectors))
+    }
+
+    /// Whether vectors come in the order of rows, so that none need be kept.
+    fn streams(&self) -> bool {
+        let in_order = self.options.layers.taps().len() == 1 || !self.model.is_causal();
+        in_order && self.options.strands == Strands::Forward
+    }
+
+    /// One pass over `ids`: the vectors of each layer, or none if `rows` took them.
+    fn pass<'w>(
+        &self,
+        ids: &[u8],
+        cuts: &Cuts,
+        scratch: &mut Scratch<f32>,
+        rows: Option<&mut WindowRows<'w>>,
+        meter: &mut Meter<'w>,
+    ) -> ControlFlow<(), Vec<Vec<f32>>> {
+        let taps = self.options.layers.taps();
+        let pooler = || Pooler::new(self.options.pool, cuts.clone(), self.model.width());
+        let mut pass = Pass::new(taps, taps.iter().map(|_| pooler()).collect(), rows, meter);
+        let request = Request { taps, logits: false };
+        self.model.encode(ids, self.chunking, &request, scratch, &mut pass)?;
+        pass.finish()
+    }
+}
+
+fn check(checkpoint: &Checkpoint, options: &EmbedOptions) -> Result<(), UsageError> {
+    let (name, n_layer) = (&checkpoint.name, checkpoint.config.n_layer);
+    let is_equivariant = checkpoint.config.rcps.is_some();
+    for tap in options.layers.taps() {
+        if matches!(*tap, Tap::Block(blocks) if blocks > n_layer) {
+            let found = layer_name(*tap);
+            return Err(UsageError::new(format!(
+                "layer {found}: expected `last` or 0 to {n_layer}, the blocks of {name}"
+            )));
+        }
+    }
+    if options.equivariant.is_some() && !is_equivariant {
+        return Err(UsageError::new(format!(
+            "--equivariant takes the halves of a reverse-complement equivariant model apart, and {name} has none; \
+             --strand average or concat reads both strands of any other model"
+        )));
+    }
+    if options.strands != Strands::Forward && is_equivariant {
+        return Err(UsageError::new(format!(
+            "--strand {}: {name} is reverse-complement equivariant and reads both strands in one pass; \
+             --equivariant conjoined or split says what becomes of them",
+            options.strands
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! A job, checked and ready to run.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use longstrand_kernels::simd::Level;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_seq::input::InputKind;
+use longstrand_seq::window::{WindowOptions, WindowSize};
+use longstrand_table::{
+    Destination, EmbeddingLayout, EmbeddingWriter, Metadata, Opened, Precision, WriteOptions, Written,
+};
+
+use crate::embedder::Embedder;
+use crate::error::{EmbedError, UsageError};
+use crate::input::{self, InputOptions, Planned, Source};
+use crate::options::{ComputeOptions, EmbedOptions};
+use crate::provenance;
+use crate::run::{self, Counts, Run, batch_tokens};
+use crate::watch::{Notice, Watch};
+
+/// What to embed, how, and where to.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What is embedded.
+    pub input: InputOptions,
+    /// What is computed of each window.
+    pub embed: EmbedOptions,
+    /// How the work is done.
+    pub compute: ComputeOptions,
+    /// Where rows go.
+    pub output: OutputOptions,
+}
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub struct OutputOptions {
+    /// The file or folder.
+    pub destination: Destination,
+    /// Bits of a number.
+    pub precision: Precision,
+    /// Whether there is a column `n_soft_masked`.
+    pub soft_masked: bool,
+    /// Row groups, and what to do about an output that exists.
+    pub write: WriteOptions,
+}
+
+impl Job {
+    /// All of an input with every choice left at its default.
+    pub fn new(input: InputOptions, output: impl Into<PathBuf>) -> Self {
+        Self {
+            input,
+            embed: EmbedOptions::default(),
+            compute: ComputeOptions::default(),
+            output: OutputOptions {
+                destination: Destination::from_path(output.into()),
+                precision: Precision::F32,
+                soft_masked: false,
+                write: WriteOptions::default(),
+            },
+        }
+    }
+}
+
+/// A job whose input is open and whose options fit together.
+pub struct Plan {
+    job: Job,
+    embedder: Embedder,
+    source: Source,
+    threads: NonZeroUsize,
+    trained_context: Option<u64>,
+    /// What the footer says of the model.
+    model: Metadata,
+}
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The output.
+    pub written: Written,
+    /// What it holds and what was left out; `None` if an earlier run had finished it already.
+    pub counts: Option<Counts>,
+    /// Bases computed by this run.
+    pub bases_computed: u64,
+}
+
+impl Plan {
+    /// Opens the input, lays the windows and makes the model ready.
+    ///
+    /// # Errors
+    ///
+    /// - options that do not go together, with this input, or with this model;
+    /// - an input, BED or reference that cannot be read, a region or interval that the input does not have;
+    /// - no window.
+    pub fn new(job: Job, checkpoint: &Checkpoint, level: Level) -> Result<Self, EmbedError> {
+        check_soft_mask(&job)?;
+        let embedder = Embedder::new(checkpoint, level, job.embed.clone(), job.compute.chunk)?;
+        let source = input::open(&job.input)?;
+        if source.kind.is_reads() && job.output.soft_masked {
+            return Err(UsageError::new("--soft-mask: reads have no soft mask").into());
+        }
+        let of_pool = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            threads: job.compute.threads.unwrap_or(of_pool),
+            embedder,
+            source,
+            trained_context: checkpoint.config.trained_context,
+            model: provenance::model(checkpoint),
+            job,
+        })
+    }
+
+    /// What the input was found to be.
+    pub fn kind(&self) -> InputKind {
+        self.source.kind
+    }
+
+    /// Windows and bases, where they are known before the input is read.
+    pub fn planned(&self) -> Option<Planned> {
+        self.source.planned
+    }
+
+    /// Numbers in a vector.
+    pub fn width(&self) -> NonZeroUsize {
+        self.embedder.width()
+    }
+
+    /// Threads that compute.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads
+    }
+
+    /// Tokens of short windows that are worked on together.
+    pub fn batch_tokens(&self) -> usize {
+        self.job.compute.batch_tokens.map_or_else(|| batch_tokens(self, &self.job), NonZeroUsize::get)
+    }
+
+    /// About how many bytes of memory the run takes, the program and the model's weights aside; `None` where the length
+    /// of the windows is not known beforehand.
+    pub fn memory_estimate(&self) -> Option<u64> {
+        let planned = self.source.planned.map(|planned| planned.bases.div_ceil(planned.windows.max(1)));
+        let asked = match self.job.input.window {
+            Some(WindowSize::Bases(bases)) => Some(bases.get()),
+            None if !self.source.kind.is_reads() => Some(WindowOptions::DEFAULT_SIZE.get()),
+            _ => None,
+        };
+        planned.or(asked).map(|n_bases| run::estimate(self, n_bases))
+    }
+
+    /// The model, made ready.
+    pub fn embedder(&self) -> &Embedder {
+        &self.embedder
+    }
+
+    /// Embeds, and writes the output.
+    ///
+    /// # Errors
+    ///
+    /// - a file cannot be read;
+    /// - the output exists, belongs to another run, or cannot be written;
+    /// - every window was left out (unless this is one shard of several);
+    /// - the watch stopped the run. What is whole stays, to be resumed.
+    pub fn run(self, watch: &dyn Watch) -> Result<Outcome, EmbedError> {
+        let layout = self.layout();
+        let identity = provenance::identity(&self.job, &self.model, self.embedder.equivariant())?;
+        let output = &self.job.output;
+        let opened = EmbeddingWriter::open(&output.destination, layout, &output.write, identity)?;
+        let writer = match opened {
+            Opened::Writing(writer) => writer,
+            Opened::Complete(written) => return Ok(Outcome { written, counts: None, bases_computed: 0 }),
+        };
+        if let Some(notice) = &self.source.notice {
+            watch.notice(&Notice::Input(notice.clone()));
+        }
+        let batch_tokens = self.batch_tokens();
+        let run = Run {
+            embedder: &self.embedder,
+            layout,
+            is_reads: self.source.kind.is_reads(),
+            trained_context: self.trained_context,
+            threads: self.threads,
+            batch_tokens,
+            watch,
+        };
+        let finished = run.run(self.source.windows, writer)?;
+        self.job.input.check_counts(&finished.counts, watch)?;
+        if finished.f16_overflows > 0 {
+            watch.notice(&Notice::F16Overflow { values: finished.f16_overflows });
+        }
+        let written = finished.writer.finish(provenance::end(&finished.counts))?;
+        Ok(Outcome { written, counts: Some(finished.counts), bases_computed: finished.bases_computed })
+    }
+
+    fn layout(&self) -> EmbeddingLayout {
+        let output = &self.job.output;
+        EmbeddingLayout { width: self.width(), precision: output.precision, soft_masked: output.soft_masked }
+    }
+}
+
+impl InputOptions {
+    /// An error if no window is left; one shard of several may be empty.
+    fn check_counts(&self, counts: &Counts, watch: &dyn Watch) -> Result<(), EmbedError> {
+        if counts.windows() > 0 {
+            return Ok(());
+        }
+        if self.is_sharded() {
+            watch.notice(&Notice::EmptyShard);
+            return Ok(());
+        }
+        Err(EmbedError::NoWindows { path: self.path.clone(), left_out: counts.left_out() })
+    }
+}
+
+fn check_soft_mask(job: &Job) -> Result<(), UsageError> {
+    match job.output.soft_masked && job.embed.pool.divides() {
+        true => Err(UsageError::new(format!(
+            "--soft-mask counts whole windows: expected a pool of mean, max, last or center:W, found {}",
+            job.embed.pool
+        ))),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,81 @@
+//! The threads of a run and what passes between them.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use longstrand_seq::window::WindowSource;
+use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, TableError};
+
+mod counts;
+mod crew;
+mod memory;
+mod reader;
+
+pub use counts::Counts;
+use crew::Crew;
+pub(crate) use memory::{batch_tokens, estimate};
+use reader::Reader;
+
+use crate::embedder::Embedder;
+use crate::error::EmbedError;
+use crate::watch::Watch;
+
+/// Tokens from which on a window is worked on by all threads together.
+pub(crate) const LONG_WINDOW: usize = 16_384;
+
+/// A run about to start.
+pub(crate) struct Run<'a> {
+    pub(crate) embedder: &'a Embedder,
+    pub(crate) layout: EmbeddingLayout,
+    pub(crate) is_reads: bool,
+    pub(crate) trained_context: Option<u64>,
+    pub(crate) threads: NonZeroUsize,
+    pub(crate) batch_tokens: usize,
+    pub(crate) watch: &'a dyn Watch,
+}
+
+/// A run whose rows are all with the writer.
+pub(crate) struct Finished {
+    pub(crate) writer: EmbeddingWriter,
+    pub(crate) counts: Counts,
+    pub(crate) bases_computed: u64,
+    pub(crate) f16_overflows: u64,
+}
+
+impl Run<'_> {
+    /// Reads, computes and writes until the windows are through.
+    pub(crate) fn run(&self, windows: WindowSource, writer: EmbeddingWriter) -> Result<Finished, EmbedError> {
+        let mut crew = Crew::new(self)?;
+        let reader = Reader::new(self, windows, writer.rows_before());
+        let (to_crew, batches) = sync_channel(1);
+        let (to_writer, rows) = sync_channel(2);
+        let (read, flow, written) = thread::scope(|scope| {
+            let reader = scope.spawn(move || reader.run(&to_crew));
+            let writer = scope.spawn(move || write(writer, &rows));
+            let flow = crew.run(batches, &to_writer);
+            drop(to_writer);
+            (joined(reader.join()), flow, joined(writer.join()))
+        });
+        let (writer, f16_overflows) = written?;
+        let read = read?;
+        match flow.is_break() || self.watch.is_cancelled() {
+            true => Err(EmbedError::Cancelled),
+            false => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, f16_overflows }),
+        }
+    }
+}
+
+fn write(mut writer: EmbeddingWriter, rows: &Receiver<EmbeddingRows>) -> Result<(EmbeddingWriter, u64), TableError> {
+    let mut f16_overflows = 0;
+    for rows in rows {
+        f16_overflows += rows.f16_overflows();
+        writer.write(rows)?;
+    }
+    Ok((writer, f16_overflows))
+}
+
+/// What a thread returned; a panic goes on here.
+fn joined<T>(result: thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

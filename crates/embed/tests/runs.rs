@@ -1,0 +1,214 @@
+//! Whole runs: the bytes that they write do not depend on how the work was done.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use longstrand_embed::{EmbedError, InputOptions, Job, Notice, Outcome, Plan, Unwatched, Watch};
+use longstrand_kernels::simd::Level;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_seq::window::{Partial, WindowSize};
+use longstrand_table::Existing;
+use tempfile::TempDir;
+
+/// A genome of two contigs; the second begins with N.
+fn genome(folder: &TempDir) -> PathBuf {
+    let mut state = 1_u64;
+    let mut bases = |n: usize| -> String {
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b"ACGT"[(state >> 60) as usize % 4])
+        };
+        std::iter::repeat_with(next).take(n).collect()
+    };
+    let text = format!(">chr1 first\n{}\n>chr2\n{}{}\n", bases(1500), "N".repeat(300), bases(700));
+    let path = folder.path().join("genome.fa");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn job(folder: &TempDir, output: &str) -> Job {
+    let mut input = InputOptions::new(genome(folder));
+    input.window = Some(WindowSize::Bases(200.try_into().unwrap()));
+    let mut job = Job::new(input, folder.path().join(output));
+    job.output.write.rows_per_group = NonZeroUsize::new(3);
+    job
+}
+
+fn plan(job: &Job) -> Result<Plan, EmbedError> {
+    Plan::new(job.clone(), &Checkpoint::builtin().unwrap(), Level::detect().unwrap())
+}
+
+fn run(job: &Job) -> Outcome {
+    plan(job).unwrap().run(&Unwatched).unwrap()
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn threads_batches_and_chunks_change_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = job(&folder, "first.parquet");
+    let outcome = run(&first);
+    assert_eq!((outcome.written.rows, outcome.bases_computed), (13, 2500));
+    let expected = bytes(first.output.destination.path());
+    for (threads, batch_tokens, chunk) in [(1, 10_000, None), (2, 500, Some(256)), (3, 1, None), (2, 100_000, None)] {
+        let mut other = job(&folder, "other.parquet");
+        other.compute.threads = NonZeroUsize::new(threads);
+        other.compute.batch_tokens = NonZeroUsize::new(batch_tokens);
+        other.compute.chunk = chunk.and_then(NonZeroUsize::new);
+        other.output.write.existing = Existing::Replace;
+        run(&other);
+        assert!(bytes(other.output.destination.path()) == expected, "{threads} threads, {batch_tokens} tokens");
+    }
+}
+
+/// Stops a run after so many bases and keeps what it was told.
+struct Until {
+    bases: u64,
+    done: AtomicU64,
+    skipped: AtomicU64,
+    notices: Mutex<Vec<Notice>>,
+}
+
+impl Until {
+    fn new(bases: u64) -> Self {
+        Self { bases, done: AtomicU64::new(0), skipped: AtomicU64::new(0), notices: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Watch for Until {
+    fn skipped(&self, bases: u64) {
+        self.skipped.fetch_add(bases, Ordering::Relaxed);
+    }
+
+    fn advanced(&self, bases: u64) {
+        self.done.fetch_add(bases, Ordering::Relaxed);
+    }
+
+    fn notice(&self, notice: &Notice) {
+        self.notices.lock().unwrap().push(notice.clone());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.bases
+    }
+}
+
+#[test]
+fn a_stopped_run_leaves_no_output_and_is_resumed_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let pools = ["mean", "bins:70"];
+    for pool in pools {
+        let mut whole = job(&folder, &format!("whole-{}.parquet", pool.len()));
+        whole.embed.pool = pool.parse().unwrap();
+        whole.input.max_ambiguous = 0.5;
+        run(&whole);
+        let mut stopped = whole.clone();
+        stopped.output.destination =
+            longstrand_table::Destination::from_path(folder.path().join(format!("stopped-{}.parquet", pool.len())));
+        stopped.compute.threads = NonZeroUsize::new(1);
+        stopped.compute.batch_tokens = NonZeroUsize::new(200);
+        let error = plan(&stopped).unwrap().run(&Until::new(1500)).unwrap_err();
+        assert!(matches!(error, EmbedError::Cancelled), "{error}");
+        assert!(!stopped.output.destination.path().exists());
+
+        stopped.output.write.existing = Existing::Resume;
+        let watch = Until::new(u64::MAX);
+        let outcome = plan(&stopped).unwrap().run(&watch).unwrap();
+        assert!(outcome.bases_computed < 2500 && watch.skipped.load(Ordering::Relaxed) > 0, "{pool}");
+        assert_eq!(outcome.counts.unwrap().bases() + 200, 2500, "one window of N is left out");
+        assert!(bytes(stopped.output.destination.path()) == bytes(whole.output.destination.path()), "{pool}");
+        let again = run(&stopped);
+        assert!(again.counts.is_none(), "nothing is left to do");
+    }
+}
+
+#[test]
+fn shards_share_the_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = run(&job(&folder, "whole.parquet"));
+    let mut rows = 0;
+    for shard in ["1/3", "2/3", "3/3"] {
+        let mut part = job(&folder, &format!("{}.parquet", &shard[..1]));
+        part.input.shard = shard.parse().unwrap();
+        rows += run(&part).written.rows;
+    }
+    assert_eq!(rows, whole.written.rows);
+}
+
+#[test]
+fn an_empty_shard_is_a_whole_table_and_an_empty_run_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = job(&folder, "whole.parquet");
+    whole.input.window = Some(WindowSize::Bases(5000.try_into().unwrap()));
+    whole.input.partial = Some(Partial::Drop);
+    let error = plan(&whole).map(drop).unwrap_err().to_string();
+    assert!(
+        error.ends_with("expected at least one window, found none; 2 shorter than the window were dropped"),
+        "{error}"
+    );
+
+    let mut shard = job(&folder, "shard.parquet");
+    shard.input.window = Some(WindowSize::Contig);
+    shard.input.shard = "2/9".parse().unwrap();
+    let watch = Until::new(u64::MAX);
+    assert_eq!(plan(&shard).unwrap().run(&watch).unwrap().written.rows, 0);
+    assert_eq!(*watch.notices.lock().unwrap(), [Notice::EmptyShard]);
+
+    let mut of_n = job(&folder, "n.parquet");
+    of_n.input.regions = vec!["chr2:1-200".into()];
+    of_n.input.max_ambiguous = 0.1;
+    let error = plan(&of_n).unwrap().run(&Unwatched).unwrap_err().to_string();
+    assert!(error.ends_with("found none; left out: 1 too many ambiguous bases"), "{error}");
+    assert!(!of_n.output.destination.path().exists());
+}
+
+#[test]
+fn a_window_beyond_the_training_window_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(&folder, "out.parquet");
+    job.input.window = Some(WindowSize::Bases(1100.try_into().unwrap()));
+    job.input.stride = Some(100.try_into().unwrap());
+    job.input.regions = vec!["chr1".into()];
+    let watch = Until::new(u64::MAX);
+    plan(&job).unwrap().run(&watch).unwrap();
+    let notices = watch.notices.into_inner().unwrap();
+    assert!(matches!(notices[..], [Notice::BeyondContext { n_bases: 1100, trained: 1024, .. }]), "{notices:?}");
+}
+
+#[test]
+fn options_that_do_not_go_together_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut Job)| {
+        let mut job = job(&folder, "out.parquet");
+        change(&mut job);
+        match plan(&job).map(drop) {
+            Err(EmbedError::Usage(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let flag = refused(|job| job.input.reads.min_mapping_quality = Some(3));
+    assert!(flag.starts_with("--min-mapq goes with reads (BAM, CRAM)"), "{flag}");
+    let both = refused(|job| {
+        job.input.regions = vec!["chr1".into()];
+        job.input.beds = vec!["x.bed".into()];
+    });
+    assert_eq!(both, "--region and --bed exclude each other");
+    let mask = refused(|job| {
+        job.output.soft_masked = true;
+        job.embed.pool = "none".parse().unwrap();
+    });
+    assert!(mask.ends_with("found none"), "{mask}");
+    let stride = refused(|job| {
+        job.input.window = Some(WindowSize::Contig);
+        job.input.stride = NonZeroUsize::new(5).map(|n| (n.get() as u64).try_into().unwrap());
+    });
+    assert!(stride.contains("stride"), "{stride}");
+}
