@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Params;
 use crate::{
     Direction, Rows,
-    simd::{Level, Vector, silu, simd_entry},
+    simd::{Level, Vector, silu, simd_entry, sweep},
 };
 
 /// Rows of a task.
@@ -115,9 +115,7 @@ unsafe fn rows_body<V: Vector, const K: usize>(
         for (k, tap) in taps.iter_mut().enumerate().take(kernel) {
             *tap = sources.row(first + i, k).as_ptr();
         }
-        let mut d = 0;
-        while d < channels {
-            let lanes = (channels - d).min(V::LANES);
+        sweep!(V, channels, |d, lanes| {
             // SAFETY: `lanes` elements follow `d` in each row of sources, taps, bias and output.
             unsafe {
                 let mut sum = match params.bias {
@@ -130,7 +128,6 @@ unsafe fn rows_body<V: Vector, const K: usize>(
                 }
                 silu(sum).store_first(out.as_mut_ptr().add(d), lanes);
             }
-            d += lanes;
-        }
+        });
     }
 }

@@ -5,8 +5,7 @@ use rayon::prelude::*;
 use super::Params;
 use crate::{
     Rows,
-    norm::sweep::sweep,
-    simd::{Level, Vector, silu, simd_entry},
+    simd::{Level, Vector, silu, simd_entry, sweep},
 };
 
 /// Elements of a task.

@@ -4,10 +4,7 @@
 
 use rayon::prelude::*;
 
-use crate::{
-    norm::sweep::sweep,
-    simd::{Portable, Vector, exp},
-};
+use crate::simd::{Portable, Vector, exp, sweep};
 
 /// Elements of a task.
 const TASK: usize = 1 << 16;

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{Kind, Params, sweep::sweep};
-use crate::simd::{Level, Vector, simd_entry};
+use super::{Kind, Params};
+use crate::simd::{Level, Vector, simd_entry, sweep};
 
 /// Elements of a task.
 const TASK: usize = 1 << 16;

@@ -18,7 +18,6 @@
 
 pub mod cpu;
 pub mod reference;
-pub(crate) mod sweep;
 #[cfg(test)]
 mod tests;
 

@@ -4,8 +4,7 @@ use rayon::prelude::*;
 
 use crate::{
     Rows,
-    norm::sweep::sweep,
-    simd::{Level, Vector, silu, simd_entry},
+    simd::{Level, Vector, silu, simd_entry, sweep},
 };
 
 /// Elements of a task.

@@ -16,6 +16,7 @@ pub(crate) mod level;
 mod math;
 mod portable;
 pub mod probe;
+mod sweep;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
@@ -25,6 +26,7 @@ pub(crate) use avx512::Avx512;
 pub use level::{Level, ParseLevelError, SIMD_VARIABLE};
 pub(crate) use math::{exp, exp2, silu, softplus};
 pub(crate) use portable::Portable;
+pub(crate) use sweep::sweep;
 pub(crate) use vector::Vector;
 
 /// Defines `fn $name(level, args…)`, which runs the generic `$body::<V>(args…)` compiled for `level`.
