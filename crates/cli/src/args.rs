@@ -3,8 +3,8 @@
 pub mod device;
 pub mod general;
 pub mod model;
+pub mod number;
 pub mod output;
-pub mod shard;
 
 use clap::Parser;
 
@@ -12,7 +12,6 @@ pub use device::Device;
 pub use general::GeneralOptions;
 pub use model::load_model;
 pub use output::OutputOptions;
-pub use shard::Shard;
 
 use crate::commands::Command;
 
@@ -24,9 +23,12 @@ use crate::commands::Command;
     propagate_version = true,
     arg_required_else_help = true,
     after_help = "Examples:
-  longstrand doctor                       what this machine offers
-  longstrand completions bash             a completion script for bash
-  longstrand man --out man1               one manual page a command"
+  longstrand embed genome.fa.gz -o out.parquet           a genome, in windows of 1,024 bases
+  longstrand embed reads.bam -o out.parquet              one row a read
+  longstrand inspect                                     what the built-in model is
+  longstrand doctor                                      what this machine offers
+  longstrand completions bash                            a completion script for bash
+  longstrand man --out man1                              one manual page a command"
 )]
 pub struct Cli {
     /// Flags that every command takes.

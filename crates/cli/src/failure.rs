@@ -21,21 +21,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         say("interrupted");
         return ExitCode::from(interrupt::EXIT_CODE);
     }
-    say(&format!("error: {}", one_line(error)));
+    say(&format!("error: {error:#}"));
     ExitCode::from(if error.is::<Usage>() { USAGE } else { ERROR })
-}
-
-/// The error and its causes, less those that the message before them has told already.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if line.is_empty() {
-            line = cause;
-        } else if !line.ends_with(&cause) {
-            line = format!("{line}: {cause}");
-        }
-    }
-    line
 }
 
 /// Options that do not go together, with the input or with the model: found out after the command line was parsed.
@@ -98,17 +85,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let told = format!("g.fa: {}", missing());
-        assert_eq!(one_line(&anyhow::Error::new(missing()).context(told.clone())), told);
-        assert_eq!(
-            one_line(&anyhow::Error::new(missing()).context("cannot read")),
-            format!("cannot read: {}", missing())
-        );
-    }
 
     #[test]
     fn only_a_closed_stdout_counts_as_a_closed_pipe() {

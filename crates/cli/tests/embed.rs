@@ -7,6 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
 use tempfile::TempDir;
 
 const FASTA: &str = ">chr1\nACGTTGCAAGCTTGACCGATATCGGATTACAGGCATGAGCCACCGCGCC\n>chr2\nGGGCCTTAAnnn\n";
@@ -51,6 +53,19 @@ impl Place {
     }
 }
 
+/// A column of a table.
+fn numbers(table: &Path, column: &str) -> Vec<i64> {
+    let reader = SerializedFileReader::new(fs::File::open(table).unwrap()).unwrap();
+    let number = |row: Row| {
+        let find = |(name, field): (&String, &Field)| match field {
+            Field::Long(number) if name == column => Some(*number),
+            _ => None,
+        };
+        row.get_column_iter().find_map(find).unwrap()
+    };
+    reader.get_row_iter(None).unwrap().map(|row| number(row.unwrap())).collect()
+}
+
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
@@ -87,6 +102,27 @@ fn standard_input_gives_the_same_rows_as_the_file() {
 }
 
 #[test]
+fn a_pipe_is_read_at_random_and_its_bins_have_their_own_soft_mask() {
+    let place = Place::new();
+    place.write("g.bed", b"chr2\t4\t12\tpeak\t0\t-\n");
+    let options = "--bed g.bed --pool bins:4 --soft-mask --shard 1/1";
+    assert!(place.run(&format!("embed g.fa -o file.parquet {options}")).status.success());
+    let line = format!("embed - -o pipe.parquet {options}");
+    let mut piped = place.command(&line).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    piped.stdin.take().unwrap().write_all(FASTA.as_bytes()).unwrap();
+    let output = piped.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.starts_with("longstrand: -: a pipe cannot be read at random"), "{said}");
+    assert!(said.contains("2 rows of 1 windows"), "{said}");
+    assert_eq!(numbers(&place.path("pipe.parquet"), "bin"), [0, 1]);
+    for table in ["file.parquet", "pipe.parquet"] {
+        assert_eq!(numbers(&place.path(table), "n_soft_masked"), [3, 0], "{table}");
+        assert_eq!(numbers(&place.path(table), "start"), [8, 4], "{table}");
+    }
+}
+
+#[test]
 fn a_dry_run_writes_nothing() {
     let place = Place::new();
     let output = place.run("embed g.fa -o out.parquet --window 20 --dry-run");
@@ -110,6 +146,7 @@ fn bad_input_is_one_line_and_code_1() {
     place.write("empty.fa", b"");
     place.write("both.fa", b">20\nACGT\n>NC_000020.10\nACGT\n");
     place.write("past.bed", b"chr1\t40\t60\n");
+    place.write("none.bed", b"track name=none\n# chr1\t0\t9\n");
     place.write("turned.bed", b"chr1\t20\t20\n");
     place.write("file", b"");
     let bam = fs::read(repository("data/NA12878_small.bam")).unwrap();
@@ -117,18 +154,23 @@ fn bad_input_is_one_line_and_code_1() {
     let gzip = fs::read(repository("data/scerevisiae_R64-1-1.fa.gz")).unwrap();
     place.write("cut.fa.gz", &gzip[..2000]);
     for (line, message) in [
-        ("embed no.fa -o out.parquet", "no.fa: No such file or directory (os error 2)"),
+        ("embed no.fa -o out.parquet", "cannot read no.fa: No such file or directory (os error 2)"),
         ("embed empty.fa -o out.parquet", "empty.fa: empty FASTA"),
         ("embed cut.fa.gz -o out.parquet", "cut.fa.gz: the file is truncated"),
         ("embed cut.bam -o out.parquet", "cut.bam"),
         ("embed g.fa -o out.parquet --bed past.bed", "past.bed, line 1: interval ends past the end of contig chr1"),
         ("embed g.fa -o out.parquet --bed turned.bed", "turned.bed, line 1: interval of contig chr1 holds no base"),
-        ("embed g.fa -o out.parquet --bed no.bed", "no.bed"),
+        ("embed g.fa -o out.parquet --bed no.bed", "cannot read no.bed: No such file or directory"),
         ("embed g.fa -o out.parquet --region chr9:1-2", "region `chr9:1-2`: unknown contig `chr9`"),
         ("embed g.fa -o out.parquet --region chr1:9-2", "region `chr1:9-2`: the start 9 lies past the end 2"),
         ("embed both.fa -o out.parquet --region chr20:1-2", "region `chr20:1-2`: "),
         ("embed g.fa -o out.parquet --window 90 --last drop", "g.fa: expected at least one window, found none"),
         ("embed g.fa -o file/out.parquet", "file is not an existing folder"),
+        ("embed g.fa -o file", "file is no folder: expected one, or the name of a file that ends in .parquet"),
+        (
+            "embed g.fa -o out.parquet --bed none.bed",
+            "g.fa: expected at least one window, found none; the BED has no interval",
+        ),
         ("embed g.fa -o out.parquet --model no/such", "no checkpoint at `no/such`"),
         ("embed g.fa -o out.parquet --model file", "could not read ./config.json"),
         ("inspect no/such", "no checkpoint at `no/such`"),
@@ -149,6 +191,8 @@ fn options_that_do_not_go_together_are_code_2() {
         ("embed g.fa -o out.parquet --equivariant split", "--equivariant takes the halves"),
         ("embed g.fa -o out.parquet --layer 7", "layer 7: expected `last` or 0 to 4"),
         ("embed g.fa -o out.parquet --chunk 100", "expected a chunk of a multiple of 256 positions, found 100"),
+        ("embed g.fa -o g.fa --force", "the output g.fa is one of the inputs"),
+        ("embed g.fa -o out.parquet --window 9999999999999 --last pad", "expected padded windows of at most"),
         ("embed - -o out.parquet --bed -", "expected at most one input from standard input (-), found 2"),
     ] {
         assert!(place.refused(line, 2).starts_with(message), "{line}");

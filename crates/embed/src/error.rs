@@ -123,7 +123,9 @@ impl From<ReadError> for EmbedError {
 impl From<PlanError> for EmbedError {
     fn from(error: PlanError) -> Self {
         match error {
-            PlanError::Stride | PlanError::Limit(_) => Self::Usage(UsageError::new(error.to_string())),
+            PlanError::Stride | PlanError::Limit(_) | PlanError::Padding { .. } => {
+                Self::Usage(UsageError::new(error.to_string()))
+            }
             error => Self::Plan(error),
         }
     }

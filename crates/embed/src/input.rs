@@ -11,6 +11,10 @@ use longstrand_seq::window::{
 };
 use longstrand_seq::{Contigs, FastaStream, Genome, GenomeOptions, Interval, region};
 
+mod selection;
+
+pub(crate) use selection::Selection;
+
 use crate::error::{EmbedError, UsageError};
 
 /// What is embedded. What is absent was not asked for.
@@ -84,16 +88,13 @@ impl InputOptions {
     fn has_intervals(&self) -> bool {
         !self.regions.is_empty() || !self.beds.is_empty()
     }
-
-    fn is_stdin(&self) -> bool {
-        self.path.as_os_str() == "-"
-    }
 }
 
 /// An opened input.
 pub(crate) struct Source {
     pub(crate) windows: WindowSource,
     pub(crate) kind: InputKind,
+    pub(crate) selection: Selection,
     /// What is known beforehand.
     pub(crate) planned: Option<Planned>,
     pub(crate) notice: Option<String>,
@@ -138,18 +139,14 @@ fn open_genome(input: Input, options: &InputOptions) -> Result<Source, EmbedErro
     if let Some(flag) = options.reads.flag() {
         return usage(format!("{flag} goes with reads (BAM, CRAM): {} is {kind}", options.path.display()));
     }
-    if streams(kind, options) {
+    if streams(&input, options) {
         return stream_genome(input, options);
     }
-    if options.is_stdin() {
-        return usage(
-            "standard input is read once, from its start: regions, BED, --shard and --sliced-reference need a file",
-        );
-    }
-    drop(input);
-    let genome = Genome::open(&options.path, &GenomeOptions { sliced_reference: options.sliced_reference })?;
+    let genome = Genome::from_input(input, &GenomeOptions { sliced_reference: options.sliced_reference })?;
     let targets = targets(options, genome.contigs())?;
-    let plan = WindowPlan::new(genome.contigs(), &targets, &window_options(options, &targets))?;
+    let window_options = window_options(options, &targets);
+    let selection = Selection::of_windows(&window_options, &targets, genome.contigs());
+    let plan = WindowPlan::new(genome.contigs(), &targets, &window_options)?;
     refuse_empty(options, &plan)?;
     let ordinals = plan.shard(options.shard);
     let planned = Planned {
@@ -158,22 +155,23 @@ fn open_genome(input: Input, options: &InputOptions) -> Result<Source, EmbedErro
     };
     let notice = genome.notice();
     let windows = WindowSource::Genome(GenomeWindows::new(genome, plan, ordinals, options.max_ambiguous));
-    Ok(Source { windows, kind, planned: Some(planned), notice })
+    Ok(Source { windows, kind, selection, planned: Some(planned), notice })
 }
 
 /// Whether a file is read from end to end: where that is all that can be done, and all that is needed.
-fn streams(kind: InputKind, options: &InputOptions) -> bool {
-    let only_forward = options.is_stdin() || kind == InputKind::Fasta(Compression::Gzip);
+fn streams(input: &Input, options: &InputOptions) -> bool {
+    let only_forward = input.is_stream() || input.kind() == InputKind::Fasta(Compression::Gzip);
     let as_a_whole = !options.has_intervals() && !options.is_sharded() && !options.sliced_reference;
-    matches!(kind, InputKind::Fasta(_)) && only_forward && as_a_whole
+    matches!(input.kind(), InputKind::Fasta(_)) && only_forward && as_a_whole
 }
 
 fn stream_genome(input: Input, options: &InputOptions) -> Result<Source, EmbedError> {
     let kind = input.kind();
     let window_options = window_options(options, &Targets::Contigs);
+    let selection = Selection::of_stream(&window_options);
     let stream = FastaStream::from_input(input)?;
     let windows = WindowSource::Stream(StreamWindows::new(stream, window_options, 0)?);
-    Ok(Source { windows, kind, planned: None, notice: None })
+    Ok(Source { windows, kind, selection, planned: None, notice: None })
 }
 
 fn window_options(options: &InputOptions, targets: &Targets) -> WindowOptions {
@@ -207,6 +205,7 @@ fn refuse_empty(options: &InputOptions, plan: &WindowPlan) -> Result<(), EmbedEr
         return Ok(());
     }
     let left_out = match plan.n_dropped_partial() {
+        0 if !options.beds.is_empty() => "; the BED has no interval".into(),
         0 => String::new(),
         n => format!("; {n} shorter than the window were dropped"),
     };
@@ -216,17 +215,19 @@ fn refuse_empty(options: &InputOptions, plan: &WindowPlan) -> Result<(), EmbedEr
 fn open_reads(input: Input, options: &InputOptions) -> Result<Source, EmbedError> {
     let kind = input.kind();
     check_reads(kind, options)?;
+    if options.is_sharded() && input.is_stream() {
+        return usage("--shard counts the reads first: expected a file, found a pipe");
+    }
     let file = ReadFile::new(input, reference(options)?)?;
-    let filter = filter(options, file.contigs())?;
+    let regions = regions(options, file.contigs())?;
+    let filter = filter(options, &regions, file.contigs())?;
+    let selection = Selection::of_reads(&filter, &regions, file.contigs());
     let totals = match options.is_sharded() {
         false => None,
-        true if options.is_stdin() => {
-            return usage("--shard counts the reads first: expected a file, found standard input");
-        }
         true => Some(count_reads(options, filter.clone())?),
     };
     let windows = file.windows(filter)?.with_shard(options.shard, totals.unwrap_or_default());
-    Ok(Source { windows: WindowSource::Reads(windows), kind, planned: None, notice: None })
+    Ok(Source { windows: WindowSource::Reads(windows), kind, selection, planned: None, notice: None })
 }
 
 fn check_reads(kind: InputKind, options: &InputOptions) -> Result<(), EmbedError> {
@@ -254,9 +255,9 @@ fn reference(options: &InputOptions) -> Result<Option<Genome>, EmbedError> {
     Ok(Some(Genome::open(path, &genome_options)?))
 }
 
-fn filter(options: &InputOptions, contigs: &Contigs) -> Result<ReadFilter, EmbedError> {
+fn filter(options: &InputOptions, regions: &[Interval], contigs: &Contigs) -> Result<ReadFilter, EmbedError> {
     let default = ReadFilter::default();
-    let mut intervals = regions(options, contigs)?;
+    let mut intervals = regions.to_vec();
     for bed in &options.beds {
         intervals.extend(read_bed(bed, contigs)?.into_iter().map(|record| record.interval));
     }

@@ -1,12 +1,12 @@
 //! A job, checked and ready to run.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::input::InputKind;
-use longstrand_seq::window::{WindowOptions, WindowSize};
+use longstrand_seq::window::{Partial, WindowOptions, WindowSize};
 use longstrand_table::{
     Destination, EmbeddingLayout, EmbeddingWriter, Metadata, Opened, Precision, WriteOptions, Written,
 };
@@ -69,7 +69,7 @@ pub struct Plan {
     source: Source,
     threads: NonZeroUsize,
     trained_context: Option<u64>,
-    /// What the footer says of the model.
+    /// What the footer says of the model and of what computes it.
     model: Metadata,
 }
 
@@ -90,24 +90,27 @@ impl Plan {
     /// # Errors
     ///
     /// - options that do not go together, with this input, or with this model;
+    /// - an output that is one of the inputs;
     /// - an input, BED or reference that cannot be read, a region or interval that the input does not have;
     /// - no window.
     pub fn new(job: Job, checkpoint: &Checkpoint, level: Level) -> Result<Self, EmbedError> {
-        check_soft_mask(&job)?;
+        check_output(&job)?;
         let embedder = Embedder::new(checkpoint, level, job.embed.clone(), job.compute.chunk)?;
         let source = input::open(&job.input)?;
         if source.kind.is_reads() && job.output.soft_masked {
             return Err(UsageError::new("--soft-mask: reads have no soft mask").into());
         }
         let of_pool = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
-        Ok(Self {
+        let plan = Self {
             threads: job.compute.threads.unwrap_or(of_pool),
             embedder,
             source,
             trained_context: checkpoint.config.trained_context,
-            model: provenance::model(checkpoint),
+            model: provenance::model(checkpoint, level),
             job,
-        })
+        };
+        plan.check_padding()?;
+        Ok(plan)
     }
 
     /// What the input was found to be.
@@ -144,7 +147,30 @@ impl Plan {
             None if !self.source.kind.is_reads() => Some(WindowOptions::DEFAULT_SIZE.get()),
             _ => None,
         };
-        planned.or(asked).map(|n_bases| run::estimate(self, n_bases))
+        self.padded().or(planned).or(asked).map(|n_bases| run::estimate(self, n_bases))
+    }
+
+    /// Bases of a window, where all of them have as many because the last ones are padded.
+    fn padded(&self) -> Option<u64> {
+        match (self.job.input.window, self.job.input.partial) {
+            (Some(WindowSize::Bases(size)), Some(Partial::Pad)) => Some(size.get()),
+            _ => None,
+        }
+    }
+
+    /// Padding is memory that no input bounds.
+    fn check_padding(&self) -> Result<(), UsageError> {
+        let (Some(size), Some(available)) = (self.padded(), self.job.compute.available_memory) else { return Ok(()) };
+        let needed = run::estimate(self, size);
+        if size < run::LONG_WINDOW as u64 || needed <= available {
+            return Ok(());
+        }
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        Err(UsageError::new(format!(
+            "--last pad: a window of {size} bases takes about {:.1} GiB of memory, and {:.1} are available",
+            gib(needed),
+            gib(available)
+        )))
     }
 
     /// The model, made ready.
@@ -162,9 +188,11 @@ impl Plan {
     /// - the watch stopped the run. What is whole stays, to be resumed.
     pub fn run(self, watch: &dyn Watch) -> Result<Outcome, EmbedError> {
         let layout = self.layout();
-        let identity = provenance::identity(&self.job, &self.model, self.embedder.equivariant())?;
+        let identity =
+            provenance::identity(&self.job, &self.model, &self.source.selection, self.embedder.equivariant())?;
         let output = &self.job.output;
-        let opened = EmbeddingWriter::open(&output.destination, layout, &output.write, identity)?;
+        let opened = EmbeddingWriter::open(&output.destination, layout, &output.write, identity)
+            .map_err(provenance::narrowed)?;
         let writer = match opened {
             Opened::Writing(writer) => writer,
             Opened::Complete(written) => return Ok(Outcome { written, counts: None, bases_computed: 0 }),
@@ -193,7 +221,23 @@ impl Plan {
 
     fn layout(&self) -> EmbeddingLayout {
         let output = &self.job.output;
-        EmbeddingLayout { width: self.width(), precision: output.precision, soft_masked: output.soft_masked }
+        EmbeddingLayout {
+            width: self.width(),
+            precision: output.precision,
+            soft_masked: output.soft_masked,
+            binned: self.job.embed.pool.divides(),
+        }
+    }
+}
+
+/// `--force` is not to replace what is being read.
+fn check_output(job: &Job) -> Result<(), UsageError> {
+    let output = job.output.destination.path();
+    let Ok(place) = output.canonicalize() else { return Ok(()) };
+    let is_output = |input: &Path| input.canonicalize().is_ok_and(|input| input == place);
+    match job.input.files().any(is_output) {
+        true => Err(UsageError::new(format!("the output {} is one of the inputs", output.display()))),
+        false => Ok(()),
     }
 }
 
@@ -208,15 +252,5 @@ impl InputOptions {
             return Ok(());
         }
         Err(EmbedError::NoWindows { path: self.path.clone(), left_out: counts.left_out() })
-    }
-}
-
-fn check_soft_mask(job: &Job) -> Result<(), UsageError> {
-    match job.output.soft_masked && job.embed.pool.divides() {
-        true => Err(UsageError::new(format!(
-            "--soft-mask counts whole windows: expected a pool of mean, max, last or center:W, found {}",
-            job.embed.pool
-        ))),
-        false => Ok(()),
     }
 }

@@ -131,6 +131,39 @@ fn a_stopped_run_leaves_no_output_and_is_resumed_to_the_same_bytes() {
 }
 
 #[test]
+fn a_default_and_the_same_choice_are_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut default = job(&folder, "out.parquet");
+    default.input.window = None;
+    run(&default);
+    let mut same = default.clone();
+    same.output.write.existing = Existing::Resume;
+    same.input.window = Some(WindowSize::Bases(1024.try_into().unwrap()));
+    same.input.stride = Some(1024.try_into().unwrap());
+    assert!(run(&same).counts.is_none());
+    same.input.stride = Some(512.try_into().unwrap());
+    let error = plan(&same).unwrap().run(&Unwatched).unwrap_err().to_string();
+    assert!(error.ends_with("longstrand.options.stride: expected 512, found 1024"), "{error}");
+}
+
+#[test]
+fn another_level_of_vector_instructions_does_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(&folder, "out.parquet");
+    job.output.write.existing = Existing::Resume;
+    let levels = Level::available();
+    let runs: Vec<_> = levels
+        .iter()
+        .map(|level| Plan::new(job.clone(), &Checkpoint::builtin().unwrap(), *level).unwrap().run(&Unwatched))
+        .collect();
+    assert!(runs[0].is_ok());
+    for (level, run) in levels.iter().zip(&runs).skip(1) {
+        let error = run.as_ref().map(drop).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("longstrand.simd: expected {level}, found {}", levels[0])), "{error}");
+    }
+}
+
+#[test]
 fn shards_share_the_windows() {
     let folder = tempfile::tempdir().unwrap();
     let whole = run(&job(&folder, "whole.parquet"));
@@ -201,11 +234,18 @@ fn options_that_do_not_go_together_are_told() {
         job.input.beds = vec!["x.bed".into()];
     });
     assert_eq!(both, "--region and --bed exclude each other");
-    let mask = refused(|job| {
-        job.output.soft_masked = true;
-        job.embed.pool = "none".parse().unwrap();
+    let output = refused(|job| {
+        let input = job.input.path.clone();
+        job.output.destination = longstrand_table::Destination::File(input);
+        job.output.write.existing = Existing::Replace;
     });
-    assert!(mask.ends_with("found none"), "{mask}");
+    assert!(output.ends_with("genome.fa is one of the inputs"), "{output}");
+    let padding = refused(|job| {
+        job.input.window = Some(WindowSize::Bases((1 << 30).try_into().unwrap()));
+        job.input.partial = Some(Partial::Pad);
+        job.compute.available_memory = Some(1 << 30);
+    });
+    assert!(padding.starts_with("--last pad: a window of 1073741824 bases takes about "), "{padding}");
     let stride = refused(|job| {
         job.input.window = Some(WindowSize::Contig);
         job.input.stride = NonZeroUsize::new(5).map(|n| (n.get() as u64).try_into().unwrap());

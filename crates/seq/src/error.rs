@@ -60,11 +60,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Truncated { path, source } => {
-                write!(f, "{}: the file is truncated: {source}", path.display())
-            }
-            Self::Contigs { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Io { path, .. } => write!(f, "cannot read {}", path.display()),
+            Self::Truncated { path, .. } => write!(f, "{}: the file is truncated", path.display()),
+            Self::Contigs { path, .. } => path.display().fmt(f),
             Self::Input(error) => error.fmt(f),
             Self::Fasta(error) => error.fmt(f),
             Self::Index(error) => error.fmt(f),
@@ -120,5 +118,33 @@ impl From<RangeError> for Error {
 impl From<SliceError> for Error {
     fn from(error: SliceError) -> Self {
         Self::Slice(error)
+    }
+}
+
+/// The message of an error and those of its causes, as a command line would print them.
+#[cfg(test)]
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{contig::ContigError, reads::ReadError};
+
+    fn missing() -> io::Error {
+        io::ErrorKind::NotFound.into()
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = missing().to_string();
+        let path = PathBuf::from("g.fa");
+        assert_eq!(told(&Error::Io { path: path.clone(), source: missing() }), format!("cannot read g.fa: {cause}"));
+        let source = ContigError::Duplicate { name: "a".into() };
+        assert_eq!(told(&Error::Contigs { path, source }), "g.fa: contig `a` occurs more than once");
+        let reads = ReadError::record("r.bam".as_ref(), 3, missing());
+        assert_eq!(told(&reads), format!("r.bam: record 3 cannot be read: {cause}"));
     }
 }

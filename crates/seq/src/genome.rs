@@ -37,7 +37,7 @@ pub use two_bit::{TwoBitError, TwoBitErrorKind};
 use crate::{
     contig::{Contig, Contigs},
     error::Error,
-    input::{Compression, Input, InputError, InputKind, is_stdin},
+    input::{Compression, Input, InputError, InputKind},
 };
 use slice::Slices;
 
@@ -80,7 +80,17 @@ impl Genome {
     /// - two contigs have the same name
     /// - with `sliced_reference`, a record's length is not what its name says
     pub fn open(path: &Path, options: &GenomeOptions) -> Result<Self, Error> {
-        let Opened { records, storage, notice } = open_storage(path)?;
+        Self::from_input(Input::open(path)?, options)
+    }
+
+    /// Takes an input that was opened to see what it is. A pipe's FASTA is read whole into 2 bits a base.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn from_input(input: Input, options: &GenomeOptions) -> Result<Self, Error> {
+        let path = &input.path().to_path_buf();
+        let Opened { records, storage, notice } = open_storage(input)?;
         let (contigs, slices) = if options.sliced_reference {
             slice::sliced(path, &records)?
         } else {
@@ -132,21 +142,20 @@ impl Genome {
     }
 }
 
-fn open_storage(path: &Path) -> Result<Opened, Error> {
-    let input = Input::open(path)?;
+fn open_storage(input: Input) -> Result<Opened, Error> {
     match input.kind() {
-        InputKind::TwoBit if is_stdin(path) => Err(wrong_kind(path, "2bit from a pipe")),
-        InputKind::TwoBit => two_bit::open(path),
+        InputKind::TwoBit if input.is_stream() => Err(wrong_kind(input.path(), "2bit from a pipe")),
+        InputKind::TwoBit => two_bit::open(input.path()),
+        InputKind::Fasta(_) if input.is_stream() => packed::open(
+            FastaStream::from_input(input)?,
+            "a pipe cannot be read at random, so it was read whole into 2 bits a base; a file avoids that",
+        ),
         InputKind::Fasta(Compression::Gzip) => packed::open(
             FastaStream::from_input(input)?,
             "plain gzip cannot be read at random, so the file was read whole into 2 bits a base; bgzip avoids that",
         ),
-        InputKind::Fasta(_) if is_stdin(path) => packed::open(
-            FastaStream::from_input(input)?,
-            "a pipe cannot be read at random, so it was read whole into 2 bits a base; a file avoids that",
-        ),
-        InputKind::Fasta(compression) => indexed::open(path, compression),
-        kind => Err(wrong_kind(path, &kind.to_string())),
+        InputKind::Fasta(compression) => indexed::open(input.path(), compression),
+        kind => Err(wrong_kind(input.path(), &kind.to_string())),
     }
 }
 

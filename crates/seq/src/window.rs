@@ -17,6 +17,7 @@
 mod counts;
 mod cut;
 mod genome;
+mod mask;
 mod options;
 mod plan;
 mod shard;
@@ -28,6 +29,7 @@ pub(crate) use self::cut::count_ambiguous;
 pub use self::{
     counts::WindowCounts,
     genome::GenomeWindows,
+    mask::SoftMask,
     options::{ParseOptionError, Partial, WindowOptions, WindowSize},
     plan::{PlanError, PlannedWindow, Targets, WindowPlan},
     shard::{ParseShardError, Shard},
@@ -55,8 +57,8 @@ pub struct Window {
     pub bases: Vec<u8>,
     /// How many `N` were added at the end of `bases`.
     pub n_padded: u64,
-    /// How many bases were lower-case in the file.
-    pub n_soft_masked: u64,
+    /// Which of `bases` were lower-case in the file; none of a read's.
+    pub soft_mask: SoftMask,
     /// How many bases are none of A, C, G, T; padding is not counted.
     pub n_ambiguous: u64,
 }

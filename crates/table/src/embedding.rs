@@ -53,6 +53,8 @@ pub struct EmbeddingLayout {
     pub precision: Precision,
     /// Whether there is a column `n_soft_masked`.
     pub soft_masked: bool,
+    /// Whether there is a column `bin`.
+    pub binned: bool,
 }
 
 impl EmbeddingLayout {
@@ -83,6 +85,9 @@ impl EmbeddingLayout {
         let count = |name| Field::new(name, DataType::Int64, false);
         let mut fields =
             vec![text("name"), text("contig"), count("start"), count("end"), text("strand"), text("layer")];
+        if self.binned {
+            fields.push(count("bin"));
+        }
         fields.extend([count("n_bases"), count("n_ambiguous")]);
         if self.soft_masked {
             fields.push(count("n_soft_masked"));
@@ -103,6 +108,7 @@ mod tests {
             width: NonZeroUsize::new(width).unwrap(),
             precision: Precision::F32,
             soft_masked: false,
+            binned: false,
         };
         assert_eq!(layout(256).rows_per_group().get(), 16_384);
         assert_eq!(layout(4096).rows_per_group().get(), 4_096);

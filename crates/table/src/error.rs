@@ -30,6 +30,8 @@ pub enum TableError {
     },
     /// The folder that is to hold the output is missing or is not a folder.
     NoFolder(PathBuf),
+    /// A folder of parts is asked for where there is a file.
+    NotAFolder(PathBuf),
     /// The output is there already, and neither resuming nor replacing it was asked for.
     Exists(PathBuf),
     /// An earlier run left parts of this output, and neither resuming nor replacing them was asked for.
@@ -95,6 +97,9 @@ impl fmt::Display for TableError {
                 write!(f, "cannot {action} {}", path.display())
             }
             Self::NoFolder(path) => write!(f, "{} is not an existing folder", path.display()),
+            Self::NotAFolder(path) => {
+                write!(f, "{} is no folder: expected one, or the name of a file that ends in .parquet", path.display())
+            }
             Self::Exists(path) => write!(f, "{} exists; --force replaces it", path.display()),
             Self::Unfinished { path, parts } => write!(
                 f,

@@ -46,7 +46,19 @@ fn every_column_comes_back() {
     let names: Vec<_> = batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(
         names,
-        ["name", "contig", "start", "end", "strand", "layer", "n_bases", "n_ambiguous", "n_soft_masked", "embedding"]
+        [
+            "name",
+            "contig",
+            "start",
+            "end",
+            "strand",
+            "layer",
+            "bin",
+            "n_bases",
+            "n_ambiguous",
+            "n_soft_masked",
+            "embedding"
+        ]
     );
     let mut row = 0;
     for batch in &batches {
@@ -58,6 +70,7 @@ fn every_column_comes_back() {
             assert_eq!((number("start"), number("end")), (row * 1024, row * 1024 + 1024));
             assert_eq!(text("strand"), if row % 2 == 0 { "+" } else { "-" });
             assert_eq!(text("layer"), "last");
+            assert_eq!(number("bin"), row % 4);
             assert_eq!((number("n_bases"), number("n_ambiguous"), number("n_soft_masked")), (1024, row % 3, row % 5));
             let embedding = batch["embedding"].as_fixed_size_list().value(i);
             assert_eq!(embedding.as_primitive::<Float32Type>().values(), &vector(row));

@@ -28,8 +28,12 @@ fn bytes_do_not_depend_on_how_rows_are_batched() {
 
 #[test]
 fn pages_are_cut_on_a_grid_of_their_own() {
-    let layout =
-        EmbeddingLayout { width: NonZeroUsize::new(250).unwrap(), precision: Precision::F32, soft_masked: false };
+    let layout = EmbeddingLayout {
+        width: NonZeroUsize::new(250).unwrap(),
+        precision: Precision::F32,
+        soft_masked: false,
+        binned: false,
+    };
     let write = |batch: u64| {
         let folder = tempfile::tempdir().unwrap();
         let (path, to) = file(folder.path());

@@ -14,6 +14,7 @@ use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::window::{Partial, Shard, WindowSize};
 use longstrand_table::{Precision, WriteOptions};
 
+use crate::args::number::above_zero;
 use crate::args::{Device, GeneralOptions, OutputOptions, load_model};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -23,7 +24,7 @@ use crate::progress::{Progress, format_bases};
 /// Options of `longstrand embed`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  longstrand embed genome.fa.gz -o out.parquet                          the whole genome in windows of 1,024 bases
+  longstrand embed genome.fa.gz -o out.parquet                          windows of 1,024 bases
   longstrand embed genome.fa.gz -o out.parquet --bed peaks.bed          one row an interval
   longstrand embed genome.2bit -o out.parquet --region 20:1-1048576 --pool bins:1024
   longstrand embed genome.fa -o parts/ --window 8192 --shard 3/8 --resume
@@ -43,6 +44,8 @@ pub struct Options {
     table: TableArgs,
     #[command(flatten)]
     work: WorkArgs,
+    #[command(flatten)]
+    advanced: AdvancedArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,13 +62,13 @@ struct WindowArgs {
     #[arg(long, value_name = "N|contig")]
     window: Option<WindowSize>,
     /// Bases from one window's start to the next one's [default: the window]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroU64>)]
     stride: Option<NonZeroU64>,
     /// What becomes of a last window that is shorter [default: keep] [possible values: keep, drop, pad]
     #[arg(long, value_name = "POLICY")]
     last: Option<Partial>,
     /// Leave out windows of which more than this fraction is not A, C, G or T
-    #[arg(long, value_name = "FRACTION", default_value = "1", value_parser = fraction)]
+    #[arg(long, value_name = "FRACTION", default_value = "1", value_parser = fraction, allow_negative_numbers = true)]
     max_n: f64,
     /// Add the column n_soft_masked
     #[arg(long)]
@@ -129,7 +132,7 @@ struct TableArgs {
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     dtype: Precision,
     /// Rows of a row group [default: 64 MiB of vectors, at most 16384]
-    #[arg(long, value_name = "ROWS")]
+    #[arg(long, value_name = "ROWS", value_parser = above_zero::<NonZeroUsize>)]
     row_group: Option<NonZeroUsize>,
 }
 
@@ -139,15 +142,21 @@ struct WorkArgs {
     /// Tokens of short windows that are worked on together, or auto, from the available memory
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = auto)]
     batch_tokens: BatchTokens,
-    /// Positions that are worked on at a time, a multiple of 256
-    #[arg(long, value_name = "POSITIONS", hide = true)]
-    chunk: Option<NonZeroUsize>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     device: Device,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Advanced")]
+struct AdvancedArgs {
+    /// Positions that a pass works on at a time, a multiple of 256; fewer take less memory, and the result is the same
+    /// [default: what suits the model]
+    #[arg(long, value_name = "POSITIONS", value_parser = above_zero::<NonZeroUsize>)]
+    chunk: Option<NonZeroUsize>,
 }
 
 /// `--batch-tokens`; none is auto.
@@ -218,7 +227,7 @@ impl Options {
             compute: ComputeOptions {
                 threads: general.threads,
                 batch_tokens: self.work.batch_tokens.0,
-                chunk: self.work.chunk,
+                chunk: self.advanced.chunk,
                 available_memory: Memory::detect().map(|memory| memory.available),
             },
             output: To {

@@ -1,6 +1,5 @@
 //! A window's vectors as rows of the table.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use longstrand_seq::Strand;
@@ -35,12 +34,12 @@ pub(crate) struct WindowRows<'a> {
 }
 
 /// What a row stands for.
-struct Place<'a> {
-    name: Cow<'a, str>,
+struct Place {
     start: u64,
     end: u64,
     n_bases: u64,
     n_ambiguous: u64,
+    n_soft_masked: u64,
 }
 
 impl<'a> WindowRows<'a> {
@@ -102,7 +101,7 @@ impl<'a> WindowRows<'a> {
         }
         let place = self.place(span);
         self.sink.push(&EmbeddingRow {
-            name: &place.name,
+            name: &self.window.name,
             contig: &self.window.contig,
             start: place.start,
             end: place.end,
@@ -111,22 +110,23 @@ impl<'a> WindowRows<'a> {
                 Strand::Reverse => table::Strand::Reverse,
             },
             layer,
+            bin: span as u64,
             n_bases: place.n_bases,
             n_ambiguous: place.n_ambiguous,
-            n_soft_masked: self.window.n_soft_masked,
+            n_soft_masked: place.n_soft_masked,
             embedding,
         })
     }
 
-    fn place(&self, span: usize) -> Place<'a> {
+    fn place(&self, span: usize) -> Place {
         let window = self.window;
         if !self.pool.divides() {
             return Place {
-                name: Cow::Borrowed(&window.name),
                 start: window.start,
                 end: window.end,
                 n_bases: self.tokens.n_bases() as u64,
                 n_ambiguous: window.n_ambiguous,
+                n_soft_masked: window.soft_mask.count(),
             };
         }
         let span = self.cuts.get(span);
@@ -136,14 +136,11 @@ impl<'a> WindowRows<'a> {
             (false, Strand::Reverse) => (window.end - span.end, window.end - span.start),
         };
         Place {
-            name: match self.is_read {
-                true => Cow::Owned(format!("{}:{}-{}", window.name, span.start + 1, span.end)),
-                false => Cow::Borrowed(&window.name),
-            },
             start,
             end,
             n_bases: span.end - span.start,
             n_ambiguous: self.tokens.n_ambiguous(span.start as usize..span.end as usize),
+            n_soft_masked: window.soft_mask.count_in(&span),
         }
     }
 }

@@ -6,7 +6,7 @@ use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::Strand;
 use longstrand_seq::strand::reverse_complement;
-use longstrand_seq::window::Window;
+use longstrand_seq::window::{SoftMask, Window};
 use longstrand_table::EmbeddingRow;
 
 use super::{Embedder, RowSink};
@@ -25,7 +25,7 @@ pub(super) fn window(bases: &[u8]) -> Window {
         strand: Strand::Forward,
         bases: bases.to_vec(),
         n_padded: 0,
-        n_soft_masked: 0,
+        soft_mask: SoftMask::default(),
         n_ambiguous: 0,
     }
 }
@@ -53,10 +53,12 @@ fn embedder(options: EmbedOptions, chunk: Option<usize>) -> Embedder {
 struct Row {
     name: String,
     layer: String,
+    bin: u64,
     start: u64,
     end: u64,
     n_bases: u64,
     n_ambiguous: u64,
+    n_soft_masked: u64,
     embedding: Vec<f32>,
 }
 
@@ -67,10 +69,12 @@ impl RowSink for Vec<Row> {
             Row {
                 name: row.name.into(),
                 layer: row.layer.into(),
+                bin: row.bin,
                 start: row.start,
                 end: row.end,
                 n_bases: row.n_bases,
                 n_ambiguous: row.n_ambiguous,
+                n_soft_masked: row.n_soft_masked,
                 embedding: row.embedding.to_vec(),
             },
         );
@@ -184,22 +188,20 @@ fn bins_have_their_own_coordinates_on_either_strand() {
     let mut bases = sequence(25);
     bases[1] = b'N';
     let bins = embedder(options("last", "bins:10", Strands::Forward), None);
-    let places = |window: Window, is_read| -> Vec<(String, u64, u64, u64, u64)> {
-        let rows = rows_but(&bins, window, is_read, 0);
-        rows.into_iter().map(|r| (r.name, r.start, r.end, r.n_bases, r.n_ambiguous)).collect()
+    let places = |window: &Window, is_read| -> Vec<[u64; 6]> {
+        let rows = rows_but(&bins, window.clone(), is_read, 0);
+        assert!(rows.iter().all(|row| row.name == "w"));
+        rows.iter().map(|r| [r.bin, r.start, r.end, r.n_bases, r.n_ambiguous, r.n_soft_masked]).collect()
     };
-    let w = |name: &str, start, end, n, ambiguous| (name.to_string(), start, end, n, ambiguous);
     let mut window = window(&bases);
-    assert_eq!(
-        places(window.clone(), false),
-        [w("w", 100, 110, 10, 1), w("w", 110, 120, 10, 0), w("w", 120, 125, 5, 0)]
-    );
+    window.soft_mask = SoftMask::of(b"ACGTACGTaaaaACGTACGTACGTa");
+    let forward = [[0, 100, 110, 10, 1, 2], [1, 110, 120, 10, 0, 2], [2, 120, 125, 5, 0, 1]];
+    assert_eq!(places(&window, false), forward);
     window.strand = Strand::Reverse;
-    assert_eq!(
-        places(window.clone(), false),
-        [w("w", 115, 125, 10, 1), w("w", 105, 115, 10, 0), w("w", 100, 105, 5, 0)]
-    );
-    assert_eq!(places(window, true)[1], w("w:11-20", 100, 125, 10, 0));
+    let reverse = [[0, 115, 125, 10, 1, 2], [1, 105, 115, 10, 0, 2], [2, 100, 105, 5, 0, 1]];
+    assert_eq!(places(&window, false), reverse);
+    let of_read = [[0, 100, 125, 10, 1, 2], [1, 100, 125, 10, 0, 2], [2, 100, 125, 5, 0, 1]];
+    assert_eq!(places(&window, true), of_read);
 }
 
 #[test]

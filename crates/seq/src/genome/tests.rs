@@ -3,6 +3,7 @@ use std::{fs, io::Write};
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::told;
 
 const TEXT: &str = ">a one\nACGTac\ngtNNRY\nAC\n>empty\n>b\nTTTTTTTT\nGGGG\n";
 
@@ -200,7 +201,7 @@ fn files_of_another_kind_are_refused() {
 fn names_must_differ() {
     for bytes in [b">a\nA\n>a\nC\n".to_vec(), gzip(b">a\nA\n>a\nC\n")] {
         let (_folder, path) = write("g.fa", &bytes);
-        let message = open(&path).map(drop).unwrap_err().to_string();
+        let message = told(&open(&path).map(drop).unwrap_err());
         assert_eq!(message, format!("{}: contig `a` occurs more than once", path.display()));
     }
 }
@@ -262,4 +263,22 @@ fn a_genome_can_go_to_another_thread() {
     fn is_send<T: Send>() {}
     is_send::<Genome>();
     is_send::<FastaStream>();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_read_once_and_then_at_random() {
+    use std::os::fd::AsRawFd;
+
+    for bytes in [TEXT.into(), gzip(TEXT.as_bytes()), bgzip(TEXT.as_bytes())] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&bytes).unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let input = Input::open(Path::new(&path)).unwrap();
+        assert!(input.is_stream());
+        let mut genome = Genome::from_input(input, &GenomeOptions::default()).unwrap();
+        assert_holds(&mut genome, &RECORDS);
+        assert!(genome.notice().unwrap().starts_with(&format!("{path}: a pipe cannot be read at random")));
+    }
 }

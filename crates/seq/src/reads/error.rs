@@ -51,7 +51,7 @@ impl ReadError {
     }
 
     /// An error at a record: a file that ends within it is truncated.
-    pub(super) fn record(path: &Path, record: u64, source: io::Error) -> Self {
+    pub(crate) fn record(path: &Path, record: u64, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::UnexpectedEof => ReadErrorKind::Truncated,
             _ => ReadErrorKind::Record { record, source },
@@ -77,15 +77,19 @@ impl ReadErrorKind {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.kind)
+        match &self.kind {
+            ReadErrorKind::Io(_) => write!(f, "cannot read {}", self.path.display()),
+            kind => write!(f, "{}: {kind}", self.path.display()),
+        }
     }
 }
 
 impl error::Error for ReadError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.kind {
-            ReadErrorKind::Io(e) | ReadErrorKind::Header(e) => e.source(),
-            ReadErrorKind::Record { source, .. } | ReadErrorKind::Index { source, .. } => source.source(),
+            ReadErrorKind::Io(source) | ReadErrorKind::Header(source) => Some(source),
+            ReadErrorKind::Record { source, .. } | ReadErrorKind::Index { source, .. } => Some(source),
+            ReadErrorKind::Contigs(source) => Some(source),
             _ => None,
         }
     }
@@ -94,19 +98,15 @@ impl error::Error for ReadError {
 impl fmt::Display for ReadErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(e) => write!(f, "cannot be read: {e}"),
+            Self::Io(_) => f.write_str("cannot be read"),
             Self::Format(found) => write!(f, "expected BAM or CRAM, found {found}"),
-            Self::Header(e) => write!(f, "the header cannot be read: {e}"),
-            Self::Contigs(e) => write!(f, "the header cannot be used: {e}"),
+            Self::Header(_) => f.write_str("the header cannot be read"),
+            Self::Contigs(_) => f.write_str("the header cannot be used"),
             Self::Truncated => {
                 f.write_str("the file is truncated: expected an end-of-file marker, found the end of the file")
             }
-            Self::Record { record, source } => {
-                write!(f, "record {record} cannot be read: {source}")
-            }
-            Self::Index { index, source } => {
-                write!(f, "its index {} cannot be read: {source}", index.display())
-            }
+            Self::Record { record, .. } => write!(f, "record {record} cannot be read"),
+            Self::Index { index, .. } => write!(f, "its index {} cannot be read", index.display()),
             Self::Stream => {
                 f.write_str("a shard of a stream cannot be taken, as reads are counted first: expected a file")
             }

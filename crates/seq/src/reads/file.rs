@@ -163,11 +163,7 @@ impl Records {
 
 /// A regular file is opened anew, to move about in it; anything else can be read once.
 fn open_source(input: Input) -> io::Result<Source> {
-    if input.path().is_file() {
-        File::open(input.path()).map(Source::file)
-    } else {
-        Ok(Source::stream(input.into_reader()))
-    }
+    if input.is_stream() { Ok(Source::stream(input.into_reader())) } else { File::open(input.path()).map(Source::file) }
 }
 
 fn open_bam(mut source: Source) -> Result<(Records, sam::Header), ReadErrorKind> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     region::Interval,
     strand::{Strand, reverse_complement},
-    window::{Shard, Window, count_ambiguous},
+    window::{Shard, SoftMask, Window, count_ambiguous},
 };
 
 /// Reads as windows, in file order; one read is in memory at a time, of CRAM one container of reads.
@@ -134,7 +134,7 @@ impl ReadWindows {
             bases: read.bases,
             n_ambiguous: read.n_ambiguous,
             n_padded: 0,
-            n_soft_masked: 0,
+            soft_mask: SoftMask::default(),
         }
     }
 }

@@ -1,13 +1,14 @@
-use super::{PlannedWindow, Window};
+use super::{PlannedWindow, SoftMask, Window};
 use crate::strand::{Strand, reverse_complement};
 
 /// Makes the window of the bases that were read for it, in file orientation and case.
 pub(super) fn cut(planned: &PlannedWindow, contig: &str, mut bases: Vec<u8>) -> Window {
-    let n_soft_masked = bases.iter().filter(|b| b.is_ascii_lowercase()).count() as u64;
+    let mut soft_mask = SoftMask::of(&bases);
     bases.make_ascii_uppercase();
     let n_ambiguous = count_ambiguous(&bases);
     if planned.strand == Strand::Reverse {
         reverse_complement(&mut bases);
+        soft_mask = soft_mask.reversed(bases.len() as u64);
     }
     bases.resize(bases.len() + planned.n_padded as usize, b'N');
     Window {
@@ -19,7 +20,7 @@ pub(super) fn cut(planned: &PlannedWindow, contig: &str, mut bases: Vec<u8>) -> 
         strand: planned.strand,
         bases,
         n_padded: planned.n_padded,
-        n_soft_masked,
+        soft_mask,
         n_ambiguous,
     }
 }
@@ -47,7 +48,7 @@ mod tests {
     fn padding_follows_the_windows_own_orientation() {
         let window = cut(&planned(Strand::Reverse, 2), "chr1", b"acgRT".to_vec());
         assert_eq!(window.bases, b"AYCGTNN");
-        assert_eq!((window.n_padded, window.n_soft_masked, window.n_ambiguous), (2, 3, 1));
+        assert_eq!((window.n_padded, window.soft_mask, window.n_ambiguous), (2, SoftMask::of(b"AYcgt"), 1));
         assert_eq!(window.name, "chr1:11-15");
     }
 

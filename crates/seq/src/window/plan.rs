@@ -3,8 +3,11 @@ mod error;
 use std::ops::Range;
 
 pub use self::error::PlanError;
-use super::{Shard, WindowOptions, WindowSize, tiling::Tiling};
+use super::{Partial, Shard, WindowOptions, WindowSize, tiling::Tiling};
 use crate::{bed::BedRecord, contig::Contigs, region::Interval, strand::Strand};
+
+/// Bases of the largest window that is padded: more than any contig, so that a slip of the keyboard does not ask for memory.
+const LARGEST_PADDED: u64 = 1 << 40;
 
 /// What windows are laid over.
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ impl WindowPlan {
     /// - a stride where there is nothing to stride over;
     /// - [`WindowSize::Contig`] with a target that is not a whole contig;
     /// - an ambiguity limit outside 0 to 1;
+    /// - windows of more than 2^40 bases that are to be padded;
     /// - more bases in all windows together than 64 bits count.
     pub fn new(contigs: &Contigs, targets: &Targets, options: &WindowOptions) -> Result<Self, PlanError> {
         check(targets, options)?;
@@ -194,6 +198,11 @@ impl WindowPlan {
 fn check(targets: &Targets, options: &WindowOptions) -> Result<(), PlanError> {
     if !(0.0..=1.0).contains(&options.max_ambiguous) {
         return Err(PlanError::Limit(options.max_ambiguous));
+    }
+    if let (WindowSize::Bases(size), Partial::Pad) = (options.size, options.partial)
+        && size.get() > LARGEST_PADDED
+    {
+        return Err(PlanError::Padding { size: size.get(), largest: LARGEST_PADDED });
     }
     let can_stride = matches!(options.size, WindowSize::Bases(_)) && !matches!(targets, Targets::Bed(_));
     if options.stride.is_some() && !can_stride {

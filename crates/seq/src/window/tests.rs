@@ -156,7 +156,7 @@ fn windows_hold_the_bases_of_the_text() {
         assert!(padding.iter().all(|&b| b == b'N'));
         assert_eq!(window.bases.len(), 16);
         let lower = text.iter().filter(|b| b.is_ascii_lowercase()).count() as u64;
-        assert_eq!(window.n_soft_masked, lower);
+        assert_eq!(window.soft_mask.count(), lower);
         assert_eq!(window.name, format!("{name}:{}-{}", window.start + 1, window.end));
     }
 }

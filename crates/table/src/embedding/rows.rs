@@ -41,6 +41,9 @@ pub struct EmbeddingRow<'a> {
     pub strand: Strand,
     /// Layer that the vector is taken from: `last`, or the number of a block.
     pub layer: &'a str,
+    /// Which part of the window the vector stands for, 0-based, in the window's own orientation; used if the layout has the
+    /// column.
+    pub bin: u64,
     /// Bases that the vector stands for.
     pub n_bases: u64,
     /// How many of them are not A, C, G or T.
@@ -61,6 +64,7 @@ pub struct EmbeddingRows {
     end: Vec<i64>,
     strand: StringBuilder,
     layer: StringBuilder,
+    bin: Vec<i64>,
     n_bases: Vec<i64>,
     n_ambiguous: Vec<i64>,
     n_soft_masked: Vec<i64>,
@@ -86,6 +90,7 @@ impl EmbeddingRows {
             end: Vec::new(),
             strand: StringBuilder::new(),
             layer: StringBuilder::new(),
+            bin: Vec::new(),
             n_bases: Vec::new(),
             n_ambiguous: Vec::new(),
             n_soft_masked: Vec::new(),
@@ -110,6 +115,7 @@ impl EmbeddingRows {
         self.end.push(signed(row.end));
         self.strand.append_value(row.strand.symbol());
         self.layer.append_value(row.layer);
+        self.bin.push(signed(row.bin));
         self.n_bases.push(signed(row.n_bases));
         self.n_ambiguous.push(signed(row.n_ambiguous));
         self.n_soft_masked.push(signed(row.n_soft_masked));
@@ -147,9 +153,11 @@ impl EmbeddingRows {
             count(self.end),
             Arc::new(self.strand.finish()),
             Arc::new(self.layer.finish()),
-            count(self.n_bases),
-            count(self.n_ambiguous),
         ];
+        if self.layout.binned {
+            columns.push(count(self.bin));
+        }
+        columns.extend([count(self.n_bases), count(self.n_ambiguous)]);
         if self.layout.soft_masked {
             columns.push(count(self.n_soft_masked));
         }

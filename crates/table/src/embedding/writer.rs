@@ -21,7 +21,7 @@ use crate::writer::{Opened, TableWriter, Written};
 /// # let folder = tempfile::tempdir()?;
 /// let to = Destination::File(folder.path().join("out.parquet"));
 /// let layout =
-///     EmbeddingLayout { width: NonZeroUsize::new(2).unwrap(), precision: Precision::F32, soft_masked: false };
+///     EmbeddingLayout { width: NonZeroUsize::new(2).unwrap(), precision: Precision::F32, soft_masked: false, binned: false };
 /// let identity = vec![("longstrand.window".to_string(), "1024".to_string())];
 /// let Opened::Writing(mut writer) = EmbeddingWriter::open(&to, layout, &WriteOptions::default(), identity)? else {
 ///     return Ok(());
@@ -34,6 +34,7 @@ use crate::writer::{Opened, TableWriter, Written};
 ///     end: 1024,
 ///     strand: Strand::Forward,
 ///     layer: "last",
+///     bin: 0,
 ///     n_bases: 1024,
 ///     n_ambiguous: 0,
 ///     n_soft_masked: 0,

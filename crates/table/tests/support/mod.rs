@@ -14,7 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 pub(crate) const WIDTH: usize = 8;
 
 pub(crate) fn layout(precision: Precision) -> EmbeddingLayout {
-    EmbeddingLayout { width: NonZeroUsize::new(WIDTH).unwrap(), precision, soft_masked: true }
+    EmbeddingLayout { width: NonZeroUsize::new(WIDTH).unwrap(), precision, soft_masked: true, binned: true }
 }
 
 pub(crate) fn vector(row: u64) -> [f32; WIDTH] {
@@ -30,6 +30,7 @@ pub(crate) fn window(row: u64, name: &str) -> EmbeddingRow<'_> {
         end: (row + 1) * 1024,
         strand: if row.is_multiple_of(2) { Strand::Forward } else { Strand::Reverse },
         layer: "last",
+        bin: row % 4,
         n_bases: 1024,
         n_ambiguous: row % 3,
         n_soft_masked: row % 5,

@@ -128,6 +128,6 @@ fn a_truncated_stream_is_an_error() {
     let (gz, bgz) = (gzip(text.as_bytes()), bgzip(text.as_bytes()));
     for cut in [&gz[..gz.len() / 2], &gz[..gz.len() - 4], &bgz[..bgz.len() / 2], &bgz[..bgz.len() - 28]] {
         let message = message(cut);
-        assert!(message.starts_with("the file is truncated: "), "{message}");
+        assert!(message == "the file is truncated", "{message}");
     }
 }

@@ -2,6 +2,7 @@ use noodles_cram as cram;
 use noodles_fasta as fasta;
 
 use super::*;
+use crate::error::told;
 use crate::genome::{Genome, GenomeOptions};
 
 fn bases(seed: usize) -> Vec<u8> {
@@ -130,7 +131,7 @@ fn cram_without_its_reference_is_an_error() {
     let files = files();
     let first_error = |file: ReadFile| {
         let windows = file.windows(ReadFilter::default()).unwrap();
-        windows.map(|window| window.err()).find_map(|error| error).unwrap().to_string()
+        told(&windows.map(|window| window.err()).find_map(|error| error).unwrap())
     };
     let without = ReadFile::new(Input::open(&files.cram).unwrap(), None).unwrap();
     assert!(first_error(without).contains("expected a reference, found none"));

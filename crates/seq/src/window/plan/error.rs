@@ -18,6 +18,13 @@ pub enum PlanError {
     },
     /// The largest allowed fraction of ambiguous bases is no fraction.
     Limit(f64),
+    /// Windows are to be padded to more bases than can be held.
+    Padding {
+        /// The bases of a window.
+        size: u64,
+        /// The most that it may have.
+        largest: u64,
+    },
     /// The windows hold more bases than 64 bits count.
     TooManyBases,
 }
@@ -44,6 +51,9 @@ impl fmt::Display for PlanError {
                 f,
                 "expected a largest fraction of ambiguous bases between 0 and 1, found {limit}"
             ),
+            Self::Padding { size, largest } => {
+                write!(f, "expected padded windows of at most {largest} bases, found {size}")
+            }
             Self::TooManyBases => f.write_str(
                 "the windows hold more than 2^64 bases in all: expected a larger stride or a smaller window",
             ),

@@ -1,7 +1,7 @@
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::{contig::Contig, window::Partial};
+use crate::contig::Contig;
 
 fn contigs(lengths: &[u64]) -> Contigs {
     let named = lengths.iter().enumerate().map(|(i, &length)| Contig { name: format!("c{i}"), length });
@@ -143,4 +143,7 @@ fn what_cannot_be_laid() {
     let limit = WindowOptions { max_ambiguous: 1.5, ..WindowOptions::default() };
     let too_high = WindowPlan::new(&contigs, &Targets::Contigs, &limit);
     assert_eq!(too_high.unwrap_err(), PlanError::Limit(1.5));
+    let padded = |partial| WindowPlan::new(&contigs, &Targets::Contigs, &options(u64::MAX, None, partial));
+    assert!(matches!(padded(Partial::Pad), Err(PlanError::Padding { size: u64::MAX, .. })));
+    assert_eq!(padded(Partial::Keep).unwrap().n_windows(), 1);
 }

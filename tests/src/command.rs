@@ -1,0 +1,182 @@
+//! The program under test, started as a shell would start it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a test waits for the program to do what it waits for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A command line that is being put together.
+#[derive(Clone, Debug)]
+pub struct Longstrand {
+    binary: &'static str,
+    arguments: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
+    stdin: Option<PathBuf>,
+}
+
+impl Longstrand {
+    /// The program at this path; only an integration test knows it, as `CARGO_BIN_EXE_longstrand-under-test`.
+    pub fn at(binary: &'static str) -> Self {
+        Self { binary, arguments: Vec::new(), variables: Vec::new(), stdin: None }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().into());
+        self
+    }
+
+    /// Adds arguments that hold no spaces, as one line.
+    pub fn args(mut self, line: &str) -> Self {
+        self.arguments.extend(line.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// `embed INPUT -o OUTPUT`, quiet.
+    pub fn embed(self, input: impl AsRef<Path>, output: impl AsRef<Path>) -> Self {
+        self.arg("embed").arg(input.as_ref()).arg("-o").arg(output.as_ref()).arg("-q")
+    }
+
+    /// `--model MODEL`.
+    pub fn model(self, model: impl AsRef<Path>) -> Self {
+        self.arg("--model").arg(model.as_ref())
+    }
+
+    /// Sets an environment variable.
+    pub fn variable(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.variables.push((name, value.as_ref().into()));
+        self
+    }
+
+    /// Takes standard input from a file.
+    pub fn stdin(mut self, file: impl AsRef<Path>) -> Self {
+        self.stdin = Some(file.as_ref().into());
+        self
+    }
+
+    fn prepare(&self, mut command: Command) -> Command {
+        command.args(&self.arguments).env_remove("LONGSTRAND_SIMD").envs(self.variables.iter().cloned());
+        command.stdin(match &self.stdin {
+            Some(file) => Stdio::from(File::open(file).expect("a file for standard input")),
+            None => Stdio::null(),
+        });
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self) -> Finished {
+        let output = self.prepare(Command::new(self.binary)).output().expect("the program starts");
+        Finished::of(self, &output)
+    }
+
+    /// Runs it in a shell that limits files to this many blocks of 512 or 1,024 bytes, as a full disk would.
+    pub fn run_with_file_limit(&self, blocks: usize) -> Finished {
+        let mut shell = Command::new("sh");
+        // Without the trap the signal ends the process; with it, writing fails.
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""), self.binary]);
+        Finished::of(self, &self.prepare(shell).output().expect("a shell starts"))
+    }
+
+    /// Runs it and asserts that it succeeds.
+    pub fn succeeds(&self) -> Finished {
+        let finished = self.run();
+        assert_eq!(finished.code, Some(0), "{finished}");
+        finished
+    }
+
+    /// Runs it and asserts the exit code and that the message, one line, says all of this.
+    pub fn fails(&self, code: i32, says: &[&str]) -> Finished {
+        self.run().failed(code, says)
+    }
+
+    /// Starts it with the signals' default actions, whatever this process ignores.
+    pub fn start(&self) -> Running {
+        let mut env = Command::new("env");
+        env.arg("--default-signal=INT,TERM,HUP").arg(self.binary);
+        let child = self.prepare(env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running { command: self.clone(), child: child.expect("the program starts") }
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    command: Longstrand,
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    fn of(command: &Longstrand, output: &Output) -> Self {
+        Self {
+            command: command.clone(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asserts the exit code and that the message, one line, says all of this.
+    pub fn failed(self, code: i32, says: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        assert!(self.stderr.starts_with("longstrand: error: "), "{self}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self}");
+        for words in says {
+            assert!(self.stderr.contains(words), "expected to read {words:?}: {self}");
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} ended with {:?}\n{}{}", self.command.arguments, self.code, self.stdout, self.stderr)
+    }
+}
+
+/// A program at work.
+#[derive(Debug)]
+pub struct Running {
+    command: Longstrand,
+    child: Child,
+}
+
+impl Running {
+    /// Waits until a file or folder is there.
+    ///
+    /// # Panics
+    ///
+    /// When the program ends before that, or does not get there.
+    pub fn wait_for(&mut self, path: &Path) {
+        let started = Instant::now();
+        while !path.exists() {
+            let status = self.child.try_wait().expect("a child of this process");
+            assert_eq!(status, None, "{:?} ended before {} was there", self.command.arguments, path.display());
+            assert!(started.elapsed() < PATIENCE, "no {} in time", path.display());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Sends a signal, as `INT`.
+    pub fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(kill.expect("kill starts").success());
+    }
+
+    /// Waits for the end.
+    pub fn finish(self) -> Finished {
+        let output = self.child.wait_with_output().expect("a child of this process");
+        Finished::of(&self.command, &output)
+    }
+}
