@@ -41,15 +41,17 @@ enum Benchmark {
     Models,
     /// The cost of a base at 1,048,576 bases against that at 8,192 (minutes).
     Length,
-    /// Peak memory of whole contexts of up to 63 million bases (half an hour).
+    /// Peak memory of bidirectional models of 16 layers at 1,048,576 bases (ten minutes).
     Memory,
+    /// Peak memory of causal models over up to 63 million bases as one context (ten minutes).
+    Streaming,
     /// Plain FASTA to token ids from the page cache.
     Reading,
     /// A buffer of more than 2^31 elements through the kernels (needs 20 GiB).
     Large,
     /// Everything.
     All,
-    /// One case of `memory`, in a process of its own.
+    /// One case of `memory` or `streaming`, in a process of its own.
     #[command(hide = true)]
     MemoryCase {
         /// Index of the case.
@@ -65,11 +67,12 @@ fn main() -> anyhow::Result<()> {
     if let Benchmark::MemoryCase { index } = arguments.benchmark {
         return memory::run_case(index);
     }
-    let all: [(&str, Run); 6] = [
+    let all: [(&str, Run); 7] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
         ("memory", memory::run),
+        ("streaming", memory::run_streaming),
         ("reading", reading::run),
         ("large", large::run),
     ];
@@ -89,6 +92,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Models => name == "models",
         Benchmark::Length => name == "length",
         Benchmark::Memory => name == "memory",
+        Benchmark::Streaming => name == "streaming",
         Benchmark::Reading => name == "reading",
         Benchmark::Large => name == "large",
         Benchmark::All => true,

@@ -306,7 +306,7 @@ fn options_that_do_not_go_together() {
     {
         let finished = workdir.embed(data(YEAST), OUTPUT).args(options).run();
         assert_eq!(finished.code, Some(USAGE), "{finished}");
-        assert!(finished.stderr.starts_with("error: "), "{finished}");
+        assert!(finished.stderr.starts_with("longstrand: error: "), "{finished}");
     }
     let shard = workdir.embed("-", OUTPUT).args("--shard 1/2").stdin(data(READS));
     shard.fails(USAGE, &["--shard counts the reads first"]);

@@ -19,6 +19,7 @@ use crate::commands::Command;
 #[derive(Debug, Parser)]
 #[command(
     name = "longstrand",
+    bin_name = "longstrand",
     version,
     propagate_version = true,
     arg_required_else_help = true,

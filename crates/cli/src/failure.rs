@@ -12,6 +12,9 @@ const USAGE: u8 = 2;
 /// What a shell reports for a process that a closed pipe ended.
 const CLOSED_PIPE: u8 = 141;
 
+/// Characters of a message that are shown.
+const LONGEST: usize = 1000;
+
 /// Prints the error with all its causes and returns the exit code that goes with it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
@@ -39,15 +42,38 @@ impl std::error::Error for Usage {}
 
 /// Prints what clap has to say: an error of usage, the help or the version.
 pub fn report_usage(usage: &clap::Error) -> ExitCode {
-    match usage.print() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(CLOSED_PIPE),
-        _ => ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(ERROR)),
+    if !usage.use_stderr() {
+        return match usage.print().and_then(|()| io::stdout().flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&StdoutError(error).into()),
+        };
     }
+    let _ = match usage.render().to_string().strip_prefix("error: ") {
+        Some(message) => write!(io::stderr(), "longstrand: error: {}", shown(message, &['\n'])),
+        None => usage.print(),
+    };
+    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(ERROR))
 }
 
 /// Prints a line on stderr under the program's name. Unlike `eprintln!` it does not panic when nobody reads it.
 pub fn say(message: &str) {
-    let _ = writeln!(io::stderr(), "longstrand: {message}");
+    let _ = writeln!(io::stderr(), "longstrand: {}", shown(message, &[]));
+}
+
+/// A message that no name out of a file can break into lines, blow up or steer a terminal with.
+fn shown(message: &str, allowed: &[char]) -> String {
+    let mut shown = String::new();
+    for (i, character) in message.chars().enumerate() {
+        if i == LONGEST {
+            shown.push('…');
+            break;
+        }
+        match character.is_control() && !allowed.contains(&character) {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Writes text to stdout as a whole.
@@ -85,6 +111,15 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_one_short_line() {
+        assert_eq!(shown("a\nb\u{1b}[31m\u{9b}é", &[]), "a\\nb\\u{1b}[31m\\u{9b}é");
+        assert_eq!(shown("a\nb\r", &['\n']), "a\nb\\r");
+        let long = "é".repeat(LONGEST);
+        assert_eq!(shown(&long, &[]), long);
+        assert_eq!(shown(&format!("{long}é"), &[]), format!("{long}…"));
+    }
 
     #[test]
     fn only_a_closed_stdout_counts_as_a_closed_pipe() {

@@ -24,16 +24,17 @@ type Cleanup = Box<dyn Fn() + Send>;
 pub struct Interrupt {
     flag: Arc<AtomicBool>,
     cleanups: Arc<Mutex<Vec<Cleanup>>>,
+    quiet: bool,
 }
 
 impl Interrupt {
-    /// Starts to listen for signals. To be called once.
+    /// Starts to listen for signals. To be called once. A quiet one does not say that it heard the first.
     ///
     /// # Errors
     ///
     /// When the system refuses the handler.
-    pub fn listen() -> anyhow::Result<Self> {
-        let interrupt = Self::default();
+    pub fn listen(quiet: bool) -> anyhow::Result<Self> {
+        let interrupt = Self { quiet, ..Self::default() };
         let heard = interrupt.clone();
         match ctrlc::try_set_handler(move || heard.signalled()) {
             // A signal is being ignored on purpose: then all of them do what they did before.
@@ -66,7 +67,9 @@ impl Interrupt {
 
     fn signalled(&self) {
         if !self.flag.swap(true, Ordering::Relaxed) {
-            say("stopping; once more to stop at once");
+            if !self.quiet {
+                say("stopping; once more to stop at once");
+            }
             return;
         }
         self.clean_up();

@@ -36,6 +36,54 @@ fn a_wrong_command_line_is_code_2() {
 }
 
 #[test]
+fn an_error_of_usage_names_the_program_whatever_its_file_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let renamed = folder.path().join("renamed");
+    std::fs::copy(env!("CARGO_BIN_EXE_longstrand"), &renamed).unwrap();
+    let output = Command::new(renamed).args(["doctor", "--non\rsense"]).output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.starts_with("longstrand: error: unexpected argument '--non\\rsense' found\n"), "{message}");
+    assert!(message.contains("\nUsage: longstrand doctor"), "{message}");
+}
+
+#[test]
+fn a_negative_number_is_refused_as_a_value() {
+    for option in [
+        "--threads",
+        "--window",
+        "--stride",
+        "--max-n",
+        "--shard",
+        "--min-mapq",
+        "--require-flags",
+        "--exclude-flags",
+        "--layer",
+        "--pool",
+        "--row-group",
+        "--batch-tokens",
+        "--chunk",
+    ] {
+        let output = run(&["embed", "g.fa", "-o", "out.parquet", option, "-1"]);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(message.starts_with(&format!("longstrand: error: invalid value '-1' for '{option} <")), "{message}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_that_cannot_be_written_is_code_1() {
+    for arguments in [&["--help"][..], &["--version"], &["help", "embed"], &["man"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = longstrand().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let message = text(&output.stderr);
+        assert!(message.starts_with("longstrand: error: cannot write to the standard output: "), "{message}");
+    }
+}
+
+#[test]
 fn doctor_prints_json() {
     let output = run(&["doctor", "--json", "--threads", "3"]);
     assert_eq!(output.status.code(), Some(0));

@@ -16,15 +16,18 @@ use std::time::Duration;
 use longstrand_cli::interrupt::Interrupt;
 
 const TEMPORARY: &str = "LONGSTRAND_TEST_TEMPORARY";
+const QUIET: &str = "quiet";
 
-/// What the started process does: it stops after the first signal only if it was not told to dawdle.
+/// What the started process does: it stops after the first signal only if it was not told to dawdle, and says so unless it
+/// was told to be quiet.
 #[test]
 fn waiting_process() {
     let Some(temporary) = std::env::var_os(TEMPORARY).map(PathBuf::from) else {
         return;
     };
-    let interrupt = Interrupt::listen().unwrap();
-    let dawdles = fs::read(&temporary).unwrap() == b"dawdle";
+    let told = fs::read_to_string(&temporary).unwrap();
+    let interrupt = Interrupt::listen(told == QUIET).unwrap();
+    let dawdles = told == "dawdle";
     interrupt.before_exit(move || fs::remove_file(&temporary).unwrap());
     eprintln!("ready");
     for _ in 0..6000 {
@@ -75,6 +78,12 @@ fn the_first_signal_asks_and_the_second_ends_after_cleaning_up() {
     assert!(lines.next().unwrap().unwrap().starts_with("longstrand: stopping"));
     assert_eq!(child.wait().unwrap().code(), Some(3));
     assert!(temporary.exists());
+
+    fs::write(&temporary, QUIET).unwrap();
+    let (mut child, mut lines) = start(&temporary);
+    signal(&child, "-INT");
+    assert!(lines.all(|line| !line.unwrap().contains("stopping")));
+    assert_eq!(child.wait().unwrap().code(), Some(3));
 
     fs::write(&temporary, "dawdle").unwrap();
     let (mut child, mut lines) = start(&temporary);

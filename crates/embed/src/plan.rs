@@ -8,7 +8,7 @@ use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::input::InputKind;
 use longstrand_seq::window::{Partial, WindowOptions, WindowSize};
 use longstrand_table::{
-    Destination, EmbeddingLayout, EmbeddingWriter, Metadata, Opened, Precision, WriteOptions, Written,
+    Destination, EmbeddingLayout, EmbeddingWriter, Flaws, Metadata, Opened, Precision, WriteOptions, Written,
 };
 
 use crate::embedder::Embedder;
@@ -212,9 +212,7 @@ impl Plan {
         };
         let finished = run.run(self.source.windows, writer)?;
         self.job.input.check_counts(&finished.counts, watch)?;
-        if finished.f16_overflows > 0 {
-            watch.notice(&Notice::F16Overflow { values: finished.f16_overflows });
-        }
+        tell(&finished.flaws, watch);
         let written = finished.writer.finish(provenance::end(&finished.counts))?;
         Ok(Outcome { written, counts: Some(finished.counts), bases_computed: finished.bases_computed })
     }
@@ -227,6 +225,15 @@ impl Plan {
             soft_masked: output.soft_masked,
             binned: self.job.embed.pool.divides(),
         }
+    }
+}
+
+fn tell(flaws: &Flaws, watch: &dyn Watch) {
+    if let Some(window) = &flaws.first_not_finite {
+        watch.notice(&Notice::NotFinite { vectors: flaws.not_finite, window: window.clone() });
+    }
+    if flaws.f16_overflows > 0 {
+        watch.notice(&Notice::F16Overflow { values: flaws.f16_overflows });
     }
 }
 

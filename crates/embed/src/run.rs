@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use longstrand_seq::window::WindowSource;
-use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, TableError};
+use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, Flaws, TableError};
 
 mod counts;
 mod crew;
@@ -40,7 +40,7 @@ pub(crate) struct Finished {
     pub(crate) writer: EmbeddingWriter,
     pub(crate) counts: Counts,
     pub(crate) bases_computed: u64,
-    pub(crate) f16_overflows: u64,
+    pub(crate) flaws: Flaws,
 }
 
 impl Run<'_> {
@@ -57,22 +57,22 @@ impl Run<'_> {
             drop(to_writer);
             (joined(reader.join()), flow, joined(writer.join()))
         });
-        let (writer, f16_overflows) = written?;
+        let (writer, flaws) = written?;
         let read = read?;
         match flow.is_break() || self.watch.is_cancelled() {
             true => Err(EmbedError::Cancelled),
-            false => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, f16_overflows }),
+            false => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, flaws }),
         }
     }
 }
 
-fn write(mut writer: EmbeddingWriter, rows: &Receiver<EmbeddingRows>) -> Result<(EmbeddingWriter, u64), TableError> {
-    let mut f16_overflows = 0;
+fn write(mut writer: EmbeddingWriter, rows: &Receiver<EmbeddingRows>) -> Result<(EmbeddingWriter, Flaws), TableError> {
+    let mut flaws = Flaws::default();
     for rows in rows {
-        f16_overflows += rows.f16_overflows();
+        flaws.append(rows.flaws());
         writer.write(rows)?;
     }
-    Ok((writer, f16_overflows))
+    Ok((writer, flaws))
 }
 
 /// What a thread returned; a panic goes on here.

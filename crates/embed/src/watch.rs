@@ -50,6 +50,13 @@ pub enum Notice {
         /// How many.
         values: u64,
     },
+    /// Vectors hold a number that is infinite or not a number. Told at the end of a run.
+    NotFinite {
+        /// How many.
+        vectors: u64,
+        /// The first one's window.
+        window: String,
+    },
     /// A shard of a run got no window.
     EmptyShard,
 }
@@ -64,6 +71,9 @@ impl fmt::Display for Notice {
             ),
             Self::F16Overflow { values } => {
                 write!(f, "{values} numbers are beyond the range of f16 and became infinite; --dtype f32 keeps them")
+            }
+            Self::NotFinite { vectors, window } => {
+                write!(f, "{vectors} vectors are not finite, the first is of window {window}")
             }
             Self::EmptyShard => f.write_str("this shard has no window"),
         }

@@ -131,6 +131,18 @@ fn a_stopped_run_leaves_no_output_and_is_resumed_to_the_same_bytes() {
 }
 
 #[test]
+fn vectors_that_are_not_finite_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = Checkpoint::builtin().unwrap();
+    checkpoint.weights.norm_f.weight[0] = f32::NAN;
+    let watch = Until::new(u64::MAX);
+    let job = job(&folder, "out.parquet");
+    Plan::new(job, &checkpoint, Level::detect().unwrap()).unwrap().run(&watch).unwrap();
+    let told: Vec<String> = watch.notices.into_inner().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["13 vectors are not finite, the first is of window chr1:1-200"]);
+}
+
+#[test]
 fn a_default_and_the_same_choice_are_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let mut default = job(&folder, "out.parquet");

@@ -7,7 +7,7 @@
 //!
 //! Three columns are required and up to six are used; further columns are ignored. Columns are parted by tabs, or, in
 //! a line without tabs, by runs of spaces. Blank lines, comments (`#`) and `track` and `browser` lines are skipped,
-//! and lines may end in CRLF. Positions are 0-based and half-open, as everywhere inside this crate.
+//! a byte order mark before the first line is too, and lines may end in CRLF. Positions are 0-based and half-open, as everywhere inside this crate.
 
 mod error;
 
@@ -23,6 +23,9 @@ pub use self::error::{BedError, BedErrorKind};
 use crate::{contig::Contigs, input::is_stdin, region::Interval, strand::Strand};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Bytes of the longest line that is read.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// A line of a BED file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +47,7 @@ pub struct BedRecord {
 /// # Errors
 ///
 /// - the file cannot be read, or its gzip stream ends early;
+/// - a line is longer than 1 MiB or its name holds a control character;
 /// - a line has fewer than three columns, a position that is no number, an end that is not after its start, an end
 ///   past the contig's end, a contig that is unknown or ambiguous, or a strand other than `+`, `-` and `.`. The
 ///   message names file, line and contig.
@@ -66,12 +70,13 @@ pub fn parse_bed<R: BufRead>(mut reader: R, path: &Path, contigs: &Contigs) -> R
     let mut number = 0;
     loop {
         line.clear();
-        let n = reader.read_until(b'\n', &mut line).map_err(|e| BedError::io(path, e))?;
+        let n = (&mut reader).take(LONGEST_LINE + 1).read_until(b'\n', &mut line).map_err(|e| BedError::io(path, e))?;
         if n == 0 {
             return Ok(records);
         }
         number += 1;
-        let record = parse_line(&line, contigs).map_err(|kind| BedError::line(path, number, kind))?;
+        let text = if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        let record = parse_line(text, contigs).map_err(|kind| BedError::line(path, number, kind))?;
         records.extend(record);
     }
 }
@@ -86,6 +91,9 @@ fn inflate_if_gzip<R: Read + 'static>(reader: R) -> io::Result<Box<dyn BufRead>>
 }
 
 fn parse_line(line: &[u8], contigs: &Contigs) -> Result<Option<BedRecord>, BedErrorKind> {
+    if line.len() as u64 > LONGEST_LINE && !line.ends_with(b"\n") {
+        return Err(BedErrorKind::TooLong);
+    }
     let line = std::str::from_utf8(line).map_err(|_| BedErrorKind::NotText)?;
     let line = line.trim_end_matches(['\r', '\n']);
     if is_header(line) {
@@ -97,7 +105,7 @@ fn parse_line(line: &[u8], contigs: &Contigs) -> Result<Option<BedRecord>, BedEr
     };
     Ok(Some(BedRecord {
         interval: parse_interval(chrom, start, end, contigs)?,
-        name: present(rest.first()),
+        name: parse_name(rest.first())?,
         score: present(rest.get(1)),
         strand: parse_strand(rest.get(2).copied())?,
     }))
@@ -140,6 +148,13 @@ fn parse_strand(text: Option<&str>) -> Result<Strand, BedErrorKind> {
         None | Some("." | "+" | "") => Ok(Strand::Forward),
         Some("-") => Ok(Strand::Reverse),
         Some(other) => Err(BedErrorKind::Strand { found: other.into() }),
+    }
+}
+
+fn parse_name(column: Option<&&str>) -> Result<Option<String>, BedErrorKind> {
+    match present(column) {
+        Some(found) if found.contains(char::is_control) => Err(BedErrorKind::ControlInName { found }),
+        name => Ok(name),
     }
 }
 
@@ -212,6 +227,29 @@ mod tests {
         assert!(message("chr20\t-1\t2\n").contains("found \"-1\""));
         assert!(message("chr7\t1\t2\n") == "in.bed, line 1");
         assert!(message("20\t1\t2\ta\t0\t*\n").contains("expected a strand of +, - or ., found \"*\""));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_control_characters_are_refused() {
+        let records = parse("\u{feff}chr20\t1\t2\tpeak\n").unwrap();
+        assert_eq!(records[0].interval, Interval { contig: 0, start: 1, end: 2 });
+        assert_eq!(parse("\u{feff}# note\n20\t1\t2\n").unwrap().len(), 1);
+        assert!(parse("20\t1\t2\n\u{feff}20\t1\t2\n").is_err());
+        for name in ["a\0b", "a\u{1b}[31m"] {
+            let message = message(&format!("20\t1\t2\t{name}\n"));
+            let expected = format!("in.bed, line 1: expected a name without control characters, found {name:?}");
+            assert_eq!(message, expected);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_read_whole() {
+        let start = b"20\t1\t2\n20\t3\t4\t".as_slice();
+        let endless = BufReader::new(start.chain(io::repeat(b'a')));
+        let error = parse_bed(endless, Path::new("in.bed"), &contigs()).unwrap_err();
+        assert_eq!(error.to_string(), "in.bed, line 2: longer than 1 MiB");
+        let longest = format!("20\t1\t2\t{}\n", "a".repeat((1 << 20) - 7));
+        assert_eq!(parse(&longest).unwrap().len(), 1);
     }
 
     #[test]

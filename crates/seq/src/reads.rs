@@ -17,12 +17,14 @@
 //! one the whole file is, with the same result.
 
 mod bam;
+mod bounded;
 mod counts;
 #[cfg(feature = "cram")]
 mod cram;
 mod error;
 mod file;
 mod filter;
+mod index_check;
 mod overlap;
 mod source;
 mod windows;

@@ -100,6 +100,14 @@ pub(crate) fn split_range(text: &str) -> Option<(&str, Range<u64>)> {
     (!name.is_empty() && first <= last).then_some((name, first - 1..last))
 }
 
+/// Whether a text has the form `contig:start-end`, be the numbers an interval or not.
+pub(crate) fn has_range_form(text: &str) -> bool {
+    let is_number =
+        |text: &str| text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b',');
+    let positions = text.rsplit_once(':').and_then(|(_, positions)| positions.split_once('-'));
+    positions.is_some_and(|(first, last)| is_number(first) && is_number(last))
+}
+
 /// Reads `first`, `first-` or `first-last`, 1-based and closed; an open end is the contig's last base.
 fn parse_positions(text: &str, positions: &str, length: u64) -> Result<(u64, u64), RegionError> {
     let (first, last) = positions.split_once('-').unwrap_or((positions, ""));

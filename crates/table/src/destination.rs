@@ -1,7 +1,7 @@
 //! Where a table goes, and the paths that it passes on its way there.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use crate::error::TableError;
@@ -63,6 +63,16 @@ impl Destination {
         match parent.is_dir() {
             true => Ok(parent),
             false => Err(TableError::NoFolder(parent)),
+        }
+    }
+
+    /// What stands under the output's name itself, be it a link that leads nowhere; an error if it is a pipe, a device or
+    /// a socket, or leads to one.
+    pub(crate) fn standing(&self) -> Result<Option<Metadata>, TableError> {
+        let path = self.path();
+        match fs::metadata(path) {
+            Ok(there) if !there.is_file() && !there.is_dir() => Err(TableError::NotRegular(path.to_path_buf())),
+            _ => Ok(fs::symlink_metadata(path).ok()),
         }
     }
 

@@ -18,15 +18,13 @@ pub(crate) fn finished_file(
     schema: &SchemaRef,
     identity: &Metadata,
 ) -> Result<Option<Written>, TableError> {
-    let Destination::File(path) = destination else {
-        return Ok(None);
-    };
-    let Ok(there) = fs::metadata(path) else {
+    let (Destination::File(path), Some(there)) = (destination, destination.standing()?) else {
         return Ok(None);
     };
     match existing {
-        Existing::Replace if there.is_file() => Ok(None),
-        Existing::Resume if there.is_file() => {
+        Existing::Replace if !there.is_dir() => Ok(None),
+        Existing::Resume if path.is_file() => {
+            let there = fs::metadata(path).map_err(TableError::io("read", path))?;
             let footer = Footer::read(path)?;
             footer.check_origin(schema, identity)?;
             remove_leftovers(destination)?;

@@ -1,5 +1,6 @@
 //! The table of `embed`: one row for each pooled vector.
 
+mod flaws;
 mod rows;
 mod writer;
 
@@ -8,13 +9,14 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
+pub use flaws::Flaws;
 pub use rows::{EmbeddingRow, EmbeddingRows, Strand};
 pub use writer::EmbeddingWriter;
 
 /// Bytes of vectors that a row group aims at.
 const GROUP_BYTES: usize = 64 << 20;
 /// Most rows of a row group, unless asked for: what a killed run may have to compute again.
-const GROUP_ROWS: usize = 16_384;
+const GROUP_ROWS: usize = 2_048;
 /// Bytes of vectors handed to the encoder at once.
 const SLICE_BYTES: usize = 1 << 20;
 
@@ -58,7 +60,8 @@ pub struct EmbeddingLayout {
 }
 
 impl EmbeddingLayout {
-    /// Rows of a row group unless asked for otherwise: 64 MiB of vectors, at most 16,384 rows.
+    /// Rows of a row group unless asked for otherwise: 64 MiB of vectors, at most 2,048 rows: a group is what a killed run
+    /// may have to compute again.
     pub fn rows_per_group(&self) -> NonZeroUsize {
         let rows = GROUP_BYTES / self.row_bytes();
         NonZeroUsize::new(rows.min(GROUP_ROWS)).unwrap_or(NonZeroUsize::MIN)
@@ -103,15 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_groups_hold_64_mib_or_16384_rows() {
+    fn row_groups_hold_64_mib_or_2048_rows() {
         let layout = |width| EmbeddingLayout {
             width: NonZeroUsize::new(width).unwrap(),
             precision: Precision::F32,
             soft_masked: false,
             binned: false,
         };
-        assert_eq!(layout(256).rows_per_group().get(), 16_384);
-        assert_eq!(layout(4096).rows_per_group().get(), 4_096);
+        assert_eq!(layout(256).rows_per_group().get(), 2_048);
+        assert_eq!(layout(16_384).rows_per_group().get(), 1_024);
         assert_eq!(layout(1 << 30).rows_per_group().get(), 1);
     }
 }

@@ -32,6 +32,8 @@ pub enum TableError {
     NoFolder(PathBuf),
     /// A folder of parts is asked for where there is a file.
     NotAFolder(PathBuf),
+    /// The output is a pipe, a device or a socket.
+    NotRegular(PathBuf),
     /// The output is there already, and neither resuming nor replacing it was asked for.
     Exists(PathBuf),
     /// An earlier run left parts of this output, and neither resuming nor replacing them was asked for.
@@ -100,6 +102,7 @@ impl fmt::Display for TableError {
             Self::NotAFolder(path) => {
                 write!(f, "{} is no folder: expected one, or the name of a file that ends in .parquet", path.display())
             }
+            Self::NotRegular(path) => write!(f, "{} is not a regular file", path.display()),
             Self::Exists(path) => write!(f, "{} exists; --force replaces it", path.display()),
             Self::Unfinished { path, parts } => write!(
                 f,

@@ -26,7 +26,7 @@ impl PartsFolder {
         let is_new = match fs::create_dir(&path) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => false,
-            Err(_) if *destination == Destination::Folder(path.clone()) && path.exists() => {
+            Err(_) if *destination == Destination::Folder(path.clone()) && path.symlink_metadata().is_ok() => {
                 return Err(TableError::NotAFolder(path));
             }
             Err(error) => return Err(TableError::io("create the folder", &path)(error)),

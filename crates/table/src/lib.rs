@@ -37,7 +37,7 @@ mod temporary;
 mod writer;
 
 pub use destination::Destination;
-pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWriter, Precision, Strand};
+pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWriter, Flaws, Precision, Strand};
 pub use error::TableError;
 pub use footer::{COMPLETE, Metadata};
 pub use options::{Existing, WriteOptions};

@@ -72,6 +72,43 @@ fn an_existing_file_is_refused_and_stays_until_it_is_replaced() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_link_counts_as_existing_and_is_replaced_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    fs::write(&target, "mine").unwrap();
+    for to_where in ["target", "nowhere", "out.parquet"] {
+        let (path, to) = file(folder.path());
+        std::os::unix::fs::symlink(to_where, &path).unwrap();
+        assert!(matches!(try_open(&to, Existing::Refuse), Err(TableError::Exists(_))), "{to_where}");
+        write_all(open(&to, Existing::Replace), 33);
+        assert!(fs::symlink_metadata(&path).unwrap().is_file(), "{to_where}");
+        assert_eq!(footer(&path).file_metadata().num_rows(), 33);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(names(folder.path()), ["target"]);
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"mine");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_neither_a_file_nor_a_folder_is_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.parquet");
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let link = folder.path().join("link.parquet");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let outputs = [Destination::File(path.clone()), Destination::File(link), Destination::Folder(path)];
+    for to in &outputs {
+        for existing in [Existing::Refuse, Existing::Replace, Existing::Resume] {
+            let error = try_open(to, existing).unwrap_err();
+            assert_eq!(error.to_string(), format!("{} is not a regular file", to.path().display()));
+        }
+    }
+    assert_eq!(names(folder.path()), ["link.parquet", "out.parquet"]);
+}
+
+#[test]
 fn replacing_a_folder_takes_its_parts_alone_and_only_for_a_whole_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let to = Destination::Folder(folder.path().to_path_buf());

@@ -11,7 +11,7 @@ const MOST_THREADS: usize = 1024;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct GeneralOptions {
     /// Threads to compute with [default: all that this process may use]
-    #[arg(long, global = true, value_name = "N", value_parser = threads)]
+    #[arg(long, global = true, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Show no progress and no notes; warnings and errors stay
     #[arg(short, long, global = true)]

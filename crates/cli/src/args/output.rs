@@ -1,14 +1,15 @@
 //! `-o/--output`, `--resume` and `--force`: where a table goes.
 
-use std::path::PathBuf;
+use std::path::{PathBuf, is_separator};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use longstrand_table::{Destination, Existing};
 
 /// Where a table goes, and what to do if it is there already.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OutputOptions {
-    /// Where to write: a file named *.parquet, or else a folder of parts
-    #[arg(short, long, value_name = "PATH")]
+    /// Where to write: a file named *.parquet (or *.pq), or else a folder of parts
+    #[arg(short, long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(table_path))]
     pub output: PathBuf,
     /// Go on behind what an earlier run of the same command has left; begin if there is nothing
     #[arg(long, conflicts_with = "force")]
@@ -34,6 +35,22 @@ impl OutputOptions {
     }
 }
 
+/// Refuses what would become a folder by surprise.
+fn table_path(path: PathBuf) -> Result<PathBuf, String> {
+    let text = path.as_os_str().as_encoded_bytes();
+    if text == b"-" {
+        return Err("a Parquet table cannot be written to a pipe; name a file or a folder".into());
+    }
+    let is_folder = text.last().is_some_and(|&last| is_separator(last.into())) || path.is_dir();
+    match (path.extension(), Destination::from_path(&path)) {
+        (Some(extension), Destination::Folder(_)) if !is_folder => Err(format!(
+            "expected a name that ends in .parquet, or in / for a folder of parts, found .{}",
+            extension.display()
+        )),
+        _ => Ok(path),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -49,6 +66,16 @@ mod tests {
     fn existing(flags: &[&str]) -> Option<Existing> {
         let line = ["test", "-o", "out.parquet"].iter().chain(flags);
         Line::try_parse_from(line).ok().map(|line| line.output.existing())
+    }
+
+    #[test]
+    fn an_output_is_a_parquet_file_or_a_folder() {
+        for good in ["out.parquet", "out.pq", "out", "out.v1/", "a.b/out"] {
+            assert!(table_path(good.into()).is_ok(), "{good}");
+        }
+        for bad in ["-", "out.tsv", "parts.v1"] {
+            assert!(table_path(bad.into()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::progress::{Progress, format_bases};
   longstrand embed genome.fa.gz -o out.parquet                          windows of 1,024 bases
   longstrand embed genome.fa.gz -o out.parquet --bed peaks.bed          one row an interval
   longstrand embed genome.2bit -o out.parquet --region 20:1-1048576 --pool bins:1024
-  longstrand embed genome.fa -o parts/ --window 8192 --shard 3/8 --resume
+  longstrand embed genome.fa -o parts_3/ --window 8192 --shard 3/8 --resume
   longstrand embed reads.bam -o out.parquet --region 20:9,999,900-10,002,000 --min-mapq 20")]
 pub struct Options {
     /// FASTA (plain, gzip, bgzip), 2bit, BAM or CRAM, told by content; - for standard input
@@ -59,10 +59,10 @@ struct WindowArgs {
     regions: Vec<String>,
     /// Bases of a window, or `contig` for whole contigs; centred on BED intervals [default: 1024 over contigs, a region or
     /// interval as it is]
-    #[arg(long, value_name = "N|contig")]
+    #[arg(long, value_name = "N|contig", allow_negative_numbers = true)]
     window: Option<WindowSize>,
     /// Bases from one window's start to the next one's [default: the window]
-    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroU64>)]
+    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroU64>, allow_negative_numbers = true)]
     stride: Option<NonZeroU64>,
     /// What becomes of a last window that is shorter [default: keep] [possible values: keep, drop, pad]
     #[arg(long, value_name = "POLICY")]
@@ -77,7 +77,7 @@ struct WindowArgs {
     #[arg(long)]
     sliced_reference: bool,
     /// Embed only the i-th of n parts of equal bases
-    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    #[arg(long, value_name = "I/N", default_value = "1/1", allow_negative_numbers = true)]
     shard: Shard,
 }
 
@@ -88,13 +88,13 @@ struct ReadArgs {
     #[arg(long, value_name = "FILE")]
     reference: Option<PathBuf>,
     /// The lowest mapping quality
-    #[arg(long, value_name = "Q")]
+    #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     min_mapq: Option<u8>,
     /// SAM flags of which a read must have all, as 0x2
-    #[arg(long, value_name = "FLAGS", value_parser = flags)]
+    #[arg(long, value_name = "FLAGS", value_parser = flags, allow_negative_numbers = true)]
     require_flags: Option<u16>,
     /// SAM flags of which a read must have none [default: 0x900, secondary and supplementary]
-    #[arg(long, value_name = "FLAGS", value_parser = flags)]
+    #[arg(long, value_name = "FLAGS", value_parser = flags, allow_negative_numbers = true)]
     exclude_flags: Option<u16>,
     /// No secondary and supplementary alignments, whatever --exclude-flags says
     #[arg(long)]
@@ -109,10 +109,10 @@ struct ModelArgs {
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// `last` (output of the final norm), n (residual stream after block n), or several with commas
-    #[arg(long, value_name = "LAYERS", default_value = "last")]
+    #[arg(long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
     layer: Layers,
     /// mean, max, last, center:W, bins:N or none (one row a base)
-    #[arg(long, value_name = "POOL", default_value = "mean")]
+    #[arg(long, value_name = "POOL", default_value = "mean", allow_negative_numbers = true)]
     pool: Pool,
     /// forward, average or concat with the reverse complement
     #[arg(long, value_name = "STRANDS", default_value = "forward")]
@@ -131,8 +131,8 @@ struct TableArgs {
     /// Bits of a number
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     dtype: Precision,
-    /// Rows of a row group [default: 64 MiB of vectors, at most 16384]
-    #[arg(long, value_name = "ROWS", value_parser = above_zero::<NonZeroUsize>)]
+    /// Rows of a row group [default: 64 MiB of vectors, at most 2048]
+    #[arg(long, value_name = "ROWS", value_parser = above_zero::<NonZeroUsize>, allow_negative_numbers = true)]
     row_group: Option<NonZeroUsize>,
 }
 
@@ -140,7 +140,7 @@ struct TableArgs {
 #[command(next_help_heading = "Work")]
 struct WorkArgs {
     /// Tokens of short windows that are worked on together, or auto, from the available memory
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = auto)]
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = auto, allow_negative_numbers = true)]
     batch_tokens: BatchTokens,
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
@@ -155,7 +155,7 @@ struct WorkArgs {
 struct AdvancedArgs {
     /// Positions that a pass works on at a time, a multiple of 256; fewer take less memory, and the result is the same
     /// [default: what suits the model]
-    #[arg(long, value_name = "POSITIONS", value_parser = above_zero::<NonZeroUsize>)]
+    #[arg(long, value_name = "POSITIONS", value_parser = above_zero::<NonZeroUsize>, allow_negative_numbers = true)]
     chunk: Option<NonZeroUsize>,
 }
 
@@ -178,7 +178,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     if options.work.dry_run {
         return write_stdout(describe(&options, &plan, &checkpoint).as_bytes());
     }
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen(general.quiet)?;
     let destination = options.output.destination();
     interrupt.before_exit({
         let destination = destination.clone();

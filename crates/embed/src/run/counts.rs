@@ -69,6 +69,7 @@ impl Counts {
         text
     }
 
+    /// For the footer. How many reads lie outside the regions is left out: with an index, most are never seen.
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Windows(c) => json!({
@@ -83,7 +84,6 @@ impl Counts {
                 "reads": c.produced,
                 "bases": c.bases,
                 "ambiguous_bases": c.ambiguous_bases,
-                "outside": c.outside,
                 "unmapped": c.unmapped,
                 "secondary": c.secondary,
                 "supplementary": c.supplementary,

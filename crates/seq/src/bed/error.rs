@@ -18,6 +18,8 @@ pub struct BedError {
 pub enum BedErrorKind {
     /// The file cannot be read.
     Io(io::Error),
+    /// A line is longer than 1 MiB.
+    TooLong,
     /// A line is not UTF-8 text.
     NotText,
     /// A line has fewer than the three required columns.
@@ -51,6 +53,11 @@ pub enum BedErrorKind {
         length: u64,
         /// 0-based, exclusive end.
         end: u64,
+    },
+    /// The name holds a control character.
+    ControlInName {
+        /// Its text.
+        found: String,
     },
     /// The strand is none of `+`, `-` and `.`.
     Strand {
@@ -104,6 +111,7 @@ impl fmt::Display for BedErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(_) => f.write_str("cannot be read"),
+            Self::TooLong => f.write_str("longer than 1 MiB"),
             Self::NotText => write!(f, "expected text, found bytes that are not UTF-8"),
             Self::TooFewColumns { found } => {
                 write!(f, "expected at least 3 columns, found {found}")
@@ -120,6 +128,9 @@ impl fmt::Display for BedErrorKind {
                 f,
                 "interval ends past the end of contig {contig}: expected an end of at most {length}, found {end}"
             ),
+            Self::ControlInName { found } => {
+                write!(f, "expected a name without control characters, found {found:?}")
+            }
             Self::Strand { found } => {
                 write!(f, "expected a strand of +, - or ., found {found:?}")
             }

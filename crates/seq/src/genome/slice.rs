@@ -13,6 +13,9 @@ use crate::{
     region,
 };
 
+/// The largest position of a slice: more than any contig has.
+const LARGEST_END: u64 = 1 << 48;
+
 /// Which records hold the bases of each contig.
 pub(super) struct Slices(Vec<Vec<Slice>>);
 
@@ -72,13 +75,18 @@ fn contigs(names: &[&str], slices: &[Vec<Slice>]) -> Result<Contigs, ContigError
 
 /// The contig that a record belongs to, and the interval of it that the record holds.
 fn named_slice<'a>(path: &Path, record: &'a Contig) -> Result<(&'a str, Range<u64>), SliceError> {
-    let (name, range) = region::split_range(&record.name).unwrap_or((&record.name, 0..record.length));
+    let error = |kind| SliceError { path: path.into(), record: record.name.clone(), kind };
+    let (name, range) = match region::split_range(&record.name) {
+        Some((_, range)) if range.end > LARGEST_END => return Err(error(SliceErrorKind::Interval)),
+        Some(slice) => slice,
+        None if region::has_range_form(&record.name) => return Err(error(SliceErrorKind::Interval)),
+        None => (record.name.as_str(), 0..record.length),
+    };
     let expected = range.end - range.start;
     if expected == record.length {
         return Ok((name, range));
     }
-    let kind = SliceErrorKind::Length { expected, found: record.length };
-    Err(SliceError { path: path.into(), record: record.name.clone(), kind })
+    Err(error(SliceErrorKind::Length { expected, found: record.length }))
 }
 
 fn check_apart(path: &Path, name: &str, slices: &[Slice], records: &[Contig]) -> Result<(), SliceError> {
@@ -106,6 +114,8 @@ pub struct SliceError {
 /// What is wrong with a sliced record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SliceErrorKind {
+    /// The record's name has the form `contig:start-end`, and its numbers are no interval.
+    Interval,
     /// The record is longer or shorter than its name says.
     Length {
         /// The number of bases that the name tells.
@@ -126,6 +136,9 @@ impl fmt::Display for SliceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: record `{}`: ", self.path.display(), self.record)?;
         match &self.kind {
+            SliceErrorKind::Interval => {
+                write!(f, "expected a contig and 1 <= start <= end <= {LARGEST_END} as the name of a slice")
+            }
             SliceErrorKind::Length { expected, found } => {
                 write!(f, "expected the {expected} bases of a slice, found {found}")
             }

@@ -244,10 +244,26 @@ fn slices_have_the_coordinates_of_their_contig() {
 fn slices_that_cannot_be_are_refused() {
     for (text, expected) in [
         (">1:1-5\nACGT\n", "record `1:1-5`: expected the 5 bases of a slice, found 4"),
+        (
+            ">1:281474976710654-281474976710657\nACGT\n",
+            "record `1:281474976710654-281474976710657`: \
+             expected a contig and 1 <= start <= end <= 281474976710656 as the name of a slice",
+        ),
         (">1:1-4\nACGT\n>1:4-5\nAC\n", "record `1:4-5`: holds bases of contig `1` that record `1:1-4` holds too"),
     ] {
         let message = open_sliced(text).1.map(drop).unwrap_err().to_string();
         assert!(message.ends_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_slice_whose_numbers_are_no_interval_is_refused() {
+    for name in ["1:0-3", "1:5-2", "1:1-99,999,999,999,999,999,999", ":1-4"] {
+        let message = open_sliced(&format!(">{name}\nACGT\n")).1.map(drop).unwrap_err().to_string();
+        assert!(message.contains(&format!("record `{name}`: expected a contig and 1 <= start")), "{message}");
+    }
+    for name in ["HLA-A*01:01", "a:b-c", "a:1-", "a:,-1"] {
+        assert_eq!(open_sliced(&format!(">{name}\nACGT\n")).1.unwrap().contigs().get(0).name, name);
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    fs::Metadata,
+    fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
 };
@@ -13,11 +13,16 @@ use noodles_csi::{
 };
 use noodles_sam as sam;
 
-use super::{overlap::Intervals, source::Source};
+use super::{
+    bounded::BoundedRecords,
+    index_check::{self, Indexed},
+    overlap::Intervals,
+    source::Source,
+};
 
 /// The records of a BAM file, all of them or those in some chunks of it.
 pub(super) struct BamRecords {
-    reader: bam::io::Reader<bgzf::io::Reader<Source>>,
+    reader: bam::io::Reader<BoundedRecords<Source>>,
     record: bam::Record,
     /// What is left to read; none for the rest of the file.
     chunks: Option<std::vec::IntoIter<Chunk>>,
@@ -26,8 +31,9 @@ pub(super) struct BamRecords {
 
 impl BamRecords {
     pub(super) fn open(source: Source) -> io::Result<(Self, sam::Header)> {
-        let mut reader = bam::io::Reader::new(source);
+        let mut reader = bam::io::Reader::from(BoundedRecords::new(source));
         let header = reader.read_header()?;
+        reader.get_mut().start_records();
         let records =
             Self { reader, record: bam::Record::default(), chunks: None, chunk_end: bgzf::VirtualPosition::MIN };
         Ok((records, header))
@@ -37,12 +43,14 @@ impl BamRecords {
         self.reader.get_mut().get_mut()
     }
 
-    /// Reads from here on only what an index says may overlap the intervals.
+    /// Reads from here on only what an index says may overlap the intervals; an index that does not reach as far as
+    /// they do is [`io::ErrorKind::InvalidData`].
     pub(super) fn restrict(&mut self, index: &dyn BinningIndex, intervals: &Intervals) -> io::Result<()> {
         let mut chunks = Vec::new();
         for interval in intervals.iter() {
             let range = position(interval.start + 1)?..=position(interval.end)?;
-            chunks.extend(index.query(interval.contig, range.into())?);
+            let of_interval = index.query(interval.contig, range.into());
+            chunks.extend(of_interval.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?);
         }
         self.chunks = Some(merge_chunks(&chunks).into_iter());
         Ok(())
@@ -97,10 +105,17 @@ pub(super) fn is_fresh(index: &Path, path: &Path) -> bool {
     }
 }
 
-pub(super) fn read_index(path: &Path) -> io::Result<Box<dyn BinningIndex>> {
-    if path.extension().is_some_and(|extension| extension == "csi") {
-        Ok(Box::new(csi::fs::read(path)?))
+/// Reads an index; one that is no whole index of the file is [`io::ErrorKind::InvalidData`].
+pub(super) fn read_index(path: &Path, of: Indexed) -> io::Result<Box<dyn BinningIndex>> {
+    let bytes = fs::read(path)?;
+    let is_csi = path.extension().is_some_and(|extension| extension == "csi");
+    let is_whole = if is_csi { index_check::is_csi(&bytes, of) } else { index_check::is_bai(&bytes, of) };
+    if !is_whole {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    if is_csi {
+        Ok(Box::new(csi::io::Reader::new(bytes.as_slice()).read_index()?))
     } else {
-        Ok(Box::new(bam::bai::fs::read(path)?))
+        Ok(Box::new(bam::bai::io::Reader::new(bytes.as_slice()).read_index()?))
     }
 }

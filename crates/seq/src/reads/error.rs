@@ -39,6 +39,8 @@ pub enum ReadErrorKind {
         /// Why.
         source: io::Error,
     },
+    /// The index is not a whole index of the file. The error's path is the index.
+    DamagedIndex,
     /// A stream was to be read twice, as a sharded run must.
     Stream,
     /// The program was built without CRAM.
@@ -57,6 +59,14 @@ impl ReadError {
             _ => ReadErrorKind::Record { record, source },
         };
         Self::new(path, kind)
+    }
+
+    /// An error in an index: where it is the bytes that are wrong, it is to be made again.
+    pub(super) fn index(path: &Path, index: PathBuf, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Self::new(&index, ReadErrorKind::DamagedIndex),
+            _ => Self::new(path, ReadErrorKind::Index { index, source }),
+        }
     }
 
     /// What is wrong.
@@ -107,6 +117,7 @@ impl fmt::Display for ReadErrorKind {
             }
             Self::Record { record, .. } => write!(f, "record {record} cannot be read"),
             Self::Index { index, .. } => write!(f, "its index {} cannot be read", index.display()),
+            Self::DamagedIndex => f.write_str("damaged index; remove it or make it again with samtools index"),
             Self::Stream => {
                 f.write_str("a shard of a stream cannot be taken, as reads are counted first: expected a file")
             }

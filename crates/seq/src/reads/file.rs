@@ -12,6 +12,7 @@ use super::cram::{self, CramRecords};
 use super::{
     ReadError, ReadErrorKind, ReadFilter, ReadWindows,
     bam::{self, BamRecords},
+    index_check::Indexed,
     overlap::Intervals,
     source::Source,
 };
@@ -90,7 +91,7 @@ impl ReadFile {
     ///
     /// # Errors
     ///
-    /// An index is there and cannot be read.
+    /// An index is there and cannot be read, or is damaged or of another file.
     pub fn windows(self, filter: ReadFilter) -> Result<ReadWindows, ReadError> {
         ReadWindows::new(self, filter)
     }
@@ -111,8 +112,8 @@ impl ReadFile {
         };
         let Some(index) = index else { return Ok(()) };
         self.records
-            .restrict(&index, intervals)
-            .map_err(|source| ReadError::new(&self.path, ReadErrorKind::Index { index, source }))
+            .restrict(&index, self.contigs.len(), intervals)
+            .map_err(|source| ReadError::index(&self.path, index, source))
     }
 
     /// What `take` makes of the next record, as it is stored, and its place; none at the end.
@@ -149,9 +150,12 @@ impl Records {
         }
     }
 
-    fn restrict(&mut self, index: &Path, intervals: &Intervals) -> io::Result<()> {
+    fn restrict(&mut self, index: &Path, n_contigs: usize, intervals: &Intervals) -> io::Result<()> {
         match self {
-            Self::Bam(records) => records.restrict(&*bam::read_index(index)?, intervals),
+            Self::Bam(records) => {
+                let of = Indexed { n_contigs, n_bytes: records.source().n_bytes()? };
+                records.restrict(&*bam::read_index(index, of)?, intervals)
+            }
             #[cfg(feature = "cram")]
             Self::Cram(records) => {
                 records.restrict(&noodles_cram::crai::fs::read(index)?, intervals);

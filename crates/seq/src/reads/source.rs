@@ -27,6 +27,14 @@ impl Source {
         matches!(self, Self::Stream(_))
     }
 
+    /// The size of a file in bytes; a stream's is not known.
+    pub(super) fn n_bytes(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => Ok(file.get_ref().metadata()?.len()),
+            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "the size of a stream is not known")),
+        }
+    }
+
     /// Whether the last bytes, of a stream those that were read last, are those that end a whole BAM file.
     pub(super) fn has_bgzf_end(&mut self) -> io::Result<bool> {
         match self {

@@ -239,6 +239,40 @@ fn an_index_older_than_its_file_is_not_used() {
 }
 
 #[test]
+fn a_damaged_index_is_an_error_that_names_it() {
+    let (_folder, path) = bam_file(&records());
+    write_index(&path);
+    let index = path.with_extension("bam.bai");
+    let bytes = fs::read(&index).unwrap();
+    let mut counts = bytes.clone();
+    counts[8..12].copy_from_slice(&i32::MAX.to_le_bytes());
+    let whole_file = over(&[(0, 0, LENGTH as u64)]);
+    for damaged in [&counts[..], &bytes[..bytes.len() / 2], b""] {
+        fs::write(&index, damaged).unwrap();
+        let error = open(&path).unwrap().windows(whole_file.clone()).err().unwrap();
+        let expected = "reads.bam.bai: damaged index; remove it or make it again with samtools index";
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+    fs::remove_file(&index).unwrap();
+    let csi = path.with_extension("bam.csi");
+    fs::write(&csi, &bytes).unwrap();
+    let error = open(&path).unwrap().windows(whole_file).err().unwrap();
+    assert!(matches!(error.kind(), ReadErrorKind::DamagedIndex), "{error}");
+}
+
+#[test]
+fn a_record_of_an_absurd_size_is_refused() {
+    let (_folder, path) = bam_file(&[]);
+    let mut writer = noodles_bgzf::io::Writer::new(fs::File::create(&path).unwrap());
+    bam::io::Writer::from(&mut writer).write_header(&header()).unwrap();
+    io::Write::write_all(&mut writer, &[0xff; 40]).unwrap();
+    writer.finish().unwrap();
+    let error = open(&path).unwrap().windows(ReadFilter::default()).unwrap().find_map(Result::err).unwrap();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "expected a record of at most 268435456 bytes, found 4294967295");
+}
+
+#[test]
 fn shards_one_after_another_are_the_whole_run() {
     let (_folder, path) = bam_file(&records());
     let filter = ReadFilter::default;

@@ -6,7 +6,7 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, FixedSizeListArray, Float16Array, Float32Array, Int64Array, RecordBatch};
 use half::f16;
 
-use super::{EmbeddingLayout, Precision};
+use super::{EmbeddingLayout, Flaws, Precision};
 
 /// The strand that a row's bases are read from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,7 +69,7 @@ pub struct EmbeddingRows {
     n_ambiguous: Vec<i64>,
     n_soft_masked: Vec<i64>,
     vectors: Vectors,
-    f16_overflows: u64,
+    flaws: Flaws,
 }
 
 /// `[rows, width]` at the table's precision.
@@ -98,7 +98,7 @@ impl EmbeddingRows {
                 Precision::F32 => Vectors::F32(Vec::new()),
                 Precision::F16 => Vectors::F16(Vec::new()),
             },
-            f16_overflows: 0,
+            flaws: Flaws::default(),
         }
     }
 
@@ -119,12 +119,13 @@ impl EmbeddingRows {
         self.n_bases.push(signed(row.n_bases));
         self.n_ambiguous.push(signed(row.n_ambiguous));
         self.n_soft_masked.push(signed(row.n_soft_masked));
+        self.flaws.check(row);
         match &mut self.vectors {
             Vectors::F32(values) => values.extend_from_slice(row.embedding),
             Vectors::F16(values) => {
                 let from = values.len();
                 values.extend(row.embedding.iter().map(|&value| f16::from_f32(value)));
-                self.f16_overflows += overflows(row.embedding, &values[from..]);
+                self.flaws.f16_overflows += overflows(row.embedding, &values[from..]);
             }
         }
     }
@@ -139,9 +140,9 @@ impl EmbeddingRows {
         self.start.is_empty()
     }
 
-    /// Finite numbers that became infinite because f16 ends at 65,504.
-    pub fn f16_overflows(&self) -> u64 {
-        self.f16_overflows
+    /// What is wrong with the vectors.
+    pub fn flaws(&self) -> &Flaws {
+        &self.flaws
     }
 
     pub(super) fn into_batch(mut self) -> RecordBatch {
