@@ -51,7 +51,10 @@ const GENOME_VARIABLE: &str = "LONGSTRAND_BENCH_GENOME";
 
 /// Contexts of bidirectional models.
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
-    (BIDIRECTIONAL).into_iter().try_for_each(|index| measure(report, index).map(drop))
+    for index in BIDIRECTIONAL {
+        measure(report, index)?;
+    }
+    Ok(())
 }
 
 /// Contexts of causal models, which take the same at any length.

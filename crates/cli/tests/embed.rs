@@ -184,6 +184,7 @@ fn bad_input_is_one_line_and_code_1() {
 fn options_that_do_not_go_together_are_code_2() {
     let place = Place::new();
     fs::copy(repository("data/NA12878_small.bam"), place.path("r.bam")).unwrap();
+    fs::copy(place.path("g.fa"), place.path("genome")).unwrap();
     for (line, message) in [
         ("embed g.fa -o out.parquet --primary-only", "--primary-only goes with reads (BAM, CRAM): g.fa is FASTA"),
         ("embed r.bam -o out.parquet --window 20", "--window: a read is one window, and r.bam is BAM"),
@@ -191,7 +192,7 @@ fn options_that_do_not_go_together_are_code_2() {
         ("embed g.fa -o out.parquet --equivariant split", "--equivariant takes the halves"),
         ("embed g.fa -o out.parquet --layer 7", "layer 7: expected `last` or 0 to 4"),
         ("embed g.fa -o out.parquet --chunk 100", "expected a chunk of a multiple of 256 positions, found 100"),
-        ("embed g.fa -o g.fa --force", "the output g.fa is one of the inputs"),
+        ("embed genome -o genome --force", "the output genome is one of the inputs"),
         ("embed g.fa -o out.parquet --window 9999999999999 --last pad", "expected padded windows of at most"),
         ("embed - -o out.parquet --bed -", "expected at most one input from standard input (-), found 2"),
     ] {
