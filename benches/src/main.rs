@@ -16,6 +16,7 @@ mod memory;
 mod models;
 mod reading;
 mod report;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -49,6 +50,8 @@ enum Benchmark {
     Reading,
     /// A buffer of more than 2^31 elements through the kernels (needs 20 GiB).
     Large,
+    /// 1,048,576 real bases through the built-in model, in chunks and in one piece (needs 14 GiB).
+    Whole,
     /// Everything.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
@@ -67,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     if let Benchmark::MemoryCase { index } = arguments.benchmark {
         return memory::run_case(index);
     }
-    let all: [(&str, Run); 7] = [
+    let all: [(&str, Run); 8] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -75,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         ("streaming", memory::run_streaming),
         ("reading", reading::run),
         ("large", large::run),
+        ("whole", whole::run),
     ];
     for (name, run) in all {
         if wanted(arguments.benchmark, name) {
@@ -95,6 +99,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Streaming => name == "streaming",
         Benchmark::Reading => name == "reading",
         Benchmark::Large => name == "large",
+        Benchmark::Whole => name == "whole",
         Benchmark::All => true,
         Benchmark::MemoryCase { .. } => false,
     }
