@@ -177,8 +177,6 @@ fn moving(report: &mut Report, cpu: Cpu) {
     );
     let rms = norm::Params { kind: norm::Kind::Rms, epsilon: 1e-5, weight: &weight, bias: None };
     row("RMS norm", 2, fastest(ROUNDS, || cpu.norm(&rms, &x, &mut y)));
-    let mut residual = z.clone();
-    row("RMS norm with residual add", 4, fastest(ROUNDS, || cpu.add_norm(&rms, &x, &mut residual, &mut y)));
     let layer = norm::Params { kind: norm::Kind::Layer, ..rms };
     row("layer norm", 2, fastest(ROUNDS, || cpu.norm(&layer, &x, &mut y)));
     row("SiLU gate", 3, fastest(ROUNDS, || cpu.silu_gate(&mut y, Rows::new(&z, INNER))));

@@ -27,7 +27,7 @@ impl Report {
     pub(crate) fn new(name: &'static str) -> anyhow::Result<Self> {
         let level = Level::detect()?;
         let rates =
-            Rates { flops: all_threads(|| probe::fma_rate(level)), exps: all_threads(|| probe::exp_rate(level)) };
+            Rates { flops: all_threads(|| probe::fma_flops(level)), exps: all_threads(|| probe::exp_rate(level)) };
         println!("\n## {name}\n");
         println!(
             "{} · {} threads · {level} · {:.0} GFLOP/s and {:.1} G exponentials/s with all threads\n",

@@ -55,15 +55,6 @@ pub trait Backend: Clone + Debug + Send + Sync {
     /// See [`norm`].
     fn norm(&self, params: &norm::Params<'_, Self::Scalar>, x: &[Self::Scalar], out: &mut [Self::Scalar]);
 
-    /// See [`norm`]: the residual add fused in front.
-    fn add_norm(
-        &self,
-        params: &norm::Params<'_, Self::Scalar>,
-        x: &[Self::Scalar],
-        residual: &mut [Self::Scalar],
-        out: &mut [Self::Scalar],
-    );
-
     /// See [`linear`].
     fn linear(&self, matrix: &Self::Matrix, x: Rows<'_, Self::Scalar>, out: RowsMut<'_, Self::Scalar>, write: Write);
 
@@ -157,16 +148,6 @@ macro_rules! implement_backend {
 
             fn norm(&self, params: &norm::Params<'_, $scalar>, x: &[$scalar], out: &mut [$scalar]) {
                 norm::$module::forward($(self.$level,)? params, x, out);
-            }
-
-            fn add_norm(
-                &self,
-                params: &norm::Params<'_, $scalar>,
-                x: &[$scalar],
-                residual: &mut [$scalar],
-                out: &mut [$scalar],
-            ) {
-                norm::$module::add_forward($(self.$level,)? params, x, residual, out);
             }
 
             fn linear(

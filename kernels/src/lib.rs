@@ -31,6 +31,7 @@
 
 pub mod backend;
 pub mod causal_conv1d;
+pub mod closeness;
 pub mod embedding;
 pub mod gated_norm;
 pub mod linear;
@@ -44,6 +45,7 @@ pub mod selective_scan;
 pub mod silu_gate;
 pub mod simd;
 pub mod ssd;
+mod tasks;
 
 pub use backend::{Backend, Cpu, Reference};
 pub use rows::{Rows, RowsMut};

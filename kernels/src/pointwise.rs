@@ -6,10 +6,7 @@ use std::ops::{AddAssign, MulAssign};
 
 use rayon::prelude::*;
 
-use crate::backend::Scalar;
-
-/// Elements of a task.
-const TASK: usize = 1 << 16;
+use crate::{backend::Scalar, tasks::ELEMENTS};
 
 /// Adds to every element of `x` that of `y`.
 ///
@@ -31,7 +28,7 @@ pub fn multiply<S: Scalar + MulAssign>(x: &mut [S], y: &[S]) {
 
 fn for_each<S: Scalar>(x: &mut [S], y: &[S], update: impl Fn(&mut S, S) + Sync) {
     assert_eq!(x.len(), y.len(), "lengths of the operands");
-    x.par_chunks_mut(TASK).zip(y.par_chunks(TASK)).for_each(|(x, y)| {
+    x.par_chunks_mut(ELEMENTS).zip(y.par_chunks(ELEMENTS)).for_each(|(x, y)| {
         for (x, &y) in x.iter_mut().zip(y) {
             update(x, y);
         }
@@ -45,7 +42,7 @@ mod tests {
 
     #[test]
     fn every_element_meets_its_partner() {
-        for len in [0, 1, 17, TASK, 2 * TASK + 3] {
+        for len in [0, 1, 17, ELEMENTS, 2 * ELEMENTS + 3] {
             let mut random = Random::new(len as u64);
             let (x, y) = (random.vector(len, -2.0, 2.0), random.vector(len, -2.0, 2.0));
             let mut sum = x.clone();

@@ -20,13 +20,13 @@ pub fn add_rows<S: Scalar>(rows: &[S], sum: &mut [f64]) {
     accumulate(rows, sum, |sum, x| sum + x);
 }
 
-/// Raises `max` to each row where the row is larger.
+/// Raises `max` to each row where the row is larger. A channel with a NaN is NaN from there on.
 ///
 /// # Panics
 ///
 /// Panics if `rows` is not a whole number of rows as wide as `max`.
 pub fn max_rows<S: Scalar>(rows: &[S], max: &mut [f64]) {
-    accumulate(rows, max, f64::max);
+    accumulate(rows, max, |max, x| if x > max || x.is_nan() { x } else { max });
 }
 
 #[inline(always)]
@@ -47,7 +47,7 @@ fn accumulate<S: Scalar>(rows: &[S], into: &mut [f64], combine: impl Fn(f64, f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{LENGTHS, Random};
+    use crate::testing::{LENGTHS, Random, nans};
 
     #[test]
     fn sums_and_maxima_are_those_of_each_channel() {
@@ -88,6 +88,23 @@ mod tests {
         add_rows(&rows, &mut narrow_sum);
         add_rows(&wide, &mut wide_sum);
         assert_eq!(narrow_sum, wide_sum);
+    }
+
+    #[test]
+    fn a_nan_stays_in_its_channel_for_good() {
+        let rows = [1.0, f32::NAN, f32::NAN, 2.0, 3.0, 4.0];
+        for cut in [2, 4, 6] {
+            let (mut sum, mut max) = ([0.0; 2], [f64::NEG_INFINITY; 2]);
+            for part in [&rows[..cut], &rows[cut..]] {
+                add_rows(part, &mut sum);
+                max_rows(part, &mut max);
+            }
+            assert!(sum[0].is_nan() && sum[1].is_nan(), "{sum:?}");
+            assert!(max[0].is_nan() && max[1].is_nan(), "{max:?}");
+        }
+        let mut max = [f64::NEG_INFINITY; 2];
+        max_rows(&[1.0, f32::NAN], &mut max);
+        assert_eq!(nans(&max), [1]);
     }
 
     #[test]

@@ -1,11 +1,64 @@
 //! Views of `[L, D]` buffers with a stride.
 
+use std::ops::Range;
+
+/// Where the rows of a view lie in its data, which begins with the first element of the first row.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    rows: usize,
+    width: usize,
+    stride: usize,
+}
+
+impl Shape {
+    /// The rows of `width` columns, from column `first` on, in a buffer of `len` elements.
+    fn new(len: usize, stride: usize, first: usize, width: usize) -> Self {
+        assert!(
+            width > 0 && first.checked_add(width).is_some_and(|end| end <= stride),
+            "columns {first}+{width} outside a row of {stride}"
+        );
+        assert_eq!(len % stride, 0, "a buffer of {len} is not a whole number of rows of {stride}");
+        Self { rows: len / stride, width, stride }
+    }
+
+    fn row(self, t: usize) -> Range<usize> {
+        assert!(t < self.rows, "row {t} of {}", self.rows);
+        // An existing row has a start inside the data: nothing wraps.
+        let start = t * self.stride;
+        start..start + self.width
+    }
+}
+
+/// Methods that both views have.
+macro_rules! shape_methods {
+    () => {
+        /// Number of rows.
+        pub fn len(&self) -> usize {
+            self.shape.rows
+        }
+
+        /// Whether there are no rows.
+        pub fn is_empty(&self) -> bool {
+            self.shape.rows == 0
+        }
+
+        /// Columns of a row.
+        pub fn width(&self) -> usize {
+            self.shape.width
+        }
+
+        /// Elements from the start of a row to the start of the next.
+        pub fn stride(&self) -> usize {
+            self.shape.stride
+        }
+    };
+}
+
 /// A read-only view of rows: row `t` is `data[t * stride..][..width]`.
 #[derive(Debug)]
 pub struct Rows<'a, S> {
     data: &'a [S],
-    width: usize,
-    stride: usize,
+    shape: Shape,
 }
 
 impl<S> Clone for Rows<'_, S> {
@@ -17,6 +70,8 @@ impl<S> Clone for Rows<'_, S> {
 impl<S> Copy for Rows<'_, S> {}
 
 impl<'a, S> Rows<'a, S> {
+    shape_methods!();
+
     /// Views a buffer whose rows are `width` wide and follow each other directly.
     ///
     /// # Panics
@@ -32,33 +87,17 @@ impl<'a, S> Rows<'a, S> {
     ///
     /// Panics if the buffer is not a whole number of rows or the columns do not lie inside them.
     pub fn columns(data: &'a [S], stride: usize, first: usize, width: usize) -> Self {
-        check(data.len(), stride, first, width);
-        Self { data: &data[first.min(data.len())..], width, stride }
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.data.len().div_ceil(self.stride)
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
-    }
-
-    /// Columns of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Elements from the start of a row to the start of the next.
-    pub fn stride(&self) -> usize {
-        self.stride
+        let shape = Shape::new(data.len(), stride, first, width);
+        Self { data: &data[first.min(data.len())..], shape }
     }
 
     /// Row `t`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are no more than `t` rows.
     pub fn row(&self, t: usize) -> &'a [S] {
-        &self.data[t * self.stride..][..self.width]
+        &self.data[self.shape.row(t)]
     }
 
     /// The first element of the first row.
@@ -71,11 +110,12 @@ impl<'a, S> Rows<'a, S> {
 #[derive(Debug)]
 pub struct RowsMut<'a, S> {
     data: &'a mut [S],
-    width: usize,
-    stride: usize,
+    shape: Shape,
 }
 
 impl<'a, S> RowsMut<'a, S> {
+    shape_methods!();
+
     /// Views a buffer whose rows are `width` wide and follow each other directly.
     ///
     /// # Panics
@@ -91,39 +131,23 @@ impl<'a, S> RowsMut<'a, S> {
     ///
     /// Panics if the buffer is not a whole number of rows or the columns do not lie inside them.
     pub fn columns(data: &'a mut [S], stride: usize, first: usize, width: usize) -> Self {
-        check(data.len(), stride, first, width);
+        let shape = Shape::new(data.len(), stride, first, width);
         let first = first.min(data.len());
-        Self { data: &mut data[first..], width, stride }
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.data.len().div_ceil(self.stride)
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
-    }
-
-    /// Columns of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Elements from the start of a row to the start of the next.
-    pub fn stride(&self) -> usize {
-        self.stride
+        Self { data: &mut data[first..], shape }
     }
 
     /// The same view for a shorter time.
     pub fn reborrow(&mut self) -> RowsMut<'_, S> {
-        RowsMut { data: self.data, width: self.width, stride: self.stride }
+        RowsMut { data: self.data, shape: self.shape }
     }
 
     /// Row `t`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are no more than `t` rows.
     pub fn row(&mut self, t: usize) -> &mut [S] {
-        &mut self.data[t * self.stride..][..self.width]
+        &mut self.data[self.shape.row(t)]
     }
 
     /// The first element of the first row.
@@ -132,7 +156,45 @@ impl<'a, S> RowsMut<'a, S> {
     }
 }
 
-fn check(len: usize, stride: usize, first: usize, width: usize) {
-    assert!(width > 0 && first + width <= stride, "columns {first}+{width} outside a row of {stride}");
-    assert_eq!(len % stride, 0, "a buffer of {len} is not a whole number of rows of {stride}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_the_columns_asked_for() {
+        let mut data: Vec<usize> = (0..12).collect();
+        let rows = Rows::columns(&data, 4, 1, 2);
+        assert_eq!((rows.len(), rows.width(), rows.stride()), (3, 2, 4));
+        assert_eq!([rows.row(0), rows.row(1), rows.row(2)], [[1, 2], [5, 6], [9, 10]]);
+        let mut rows = RowsMut::columns(&mut data, 4, 2, 2);
+        rows.reborrow().row(2).fill(0);
+        assert_eq!(data, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0]);
+    }
+
+    #[test]
+    fn a_buffer_of_nothing_has_no_rows() {
+        let rows = Rows::<f32>::columns(&[], 4, 1, 2);
+        assert!(rows.is_empty());
+        assert_eq!(rows.len(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "columns 18446744073709551615+2 outside a row of 4")]
+    #[cfg(target_pointer_width = "64")]
+    fn columns_whose_end_wraps_are_refused() {
+        Rows::columns(&[0.0; 8], 4, usize::MAX, 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 9223372036854775808 of 2")]
+    #[cfg(target_pointer_width = "64")]
+    fn a_row_whose_start_wraps_is_refused() {
+        Rows::new(&[0.0; 8], 4).row(1 << 63);
+    }
+
+    #[test]
+    #[should_panic(expected = "a buffer of 7 is not a whole number of rows of 4")]
+    fn a_part_of_a_row_is_refused() {
+        RowsMut::new(&mut [0.0; 7], 4);
+    }
 }

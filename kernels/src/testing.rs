@@ -1,4 +1,6 @@
-//! What the rooms' tests share: seeded numbers and a comparison that says what is wrong.
+//! What the rooms' tests share: seeded numbers, sizes, and how results are looked at.
+
+pub(crate) use crate::closeness::assert_close;
 
 /// A small generator (SplitMix64) whose numbers depend on the seed alone.
 pub(crate) struct Random(u64);
@@ -36,24 +38,10 @@ pub(crate) fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| x.into()).collect()
 }
 
-/// Asserts that the largest difference is at most `tolerance` times the largest expected magnitude; otherwise says
-/// where and shows the first five pairs.
-pub(crate) fn assert_close<T: Copy + Into<f64>>(what: &str, got: &[T], expected: &[f64], tolerance: f64) {
-    assert_eq!(got.len(), expected.len(), "{what}: lengths differ");
-    let got: Vec<f64> = got.iter().map(|&x| x.into()).collect();
-    let scale = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    let (worst, error) = got
-        .iter()
-        .zip(expected)
-        .map(|(g, e)| if (g - e).is_nan() { f64::INFINITY } else { (g - e).abs() })
-        .enumerate()
-        .fold((0, 0.0), |best, here| if here.1 > best.1 { here } else { best });
-    assert!(
-        error <= tolerance * scale,
-        "{what}: largest error {error:e} at {worst} is more than {tolerance:e} of {scale:e}; first pairs {:?}",
-        got.iter().zip(expected).take(5).collect::<Vec<_>>()
-    );
-}
-
 /// Lengths that every law is tried on: the smallest, those around a vector and a tile, a prime, a long one.
 pub(crate) const LENGTHS: &[usize] = &[1, 2, 7, 31, 32, 33, 255, 256, 257, 769, 1500];
+
+/// The indices of what is not a number.
+pub(crate) fn nans<T: Copy + Into<f64>>(x: &[T]) -> Vec<usize> {
+    x.iter().enumerate().filter(|(_, x)| (**x).into().is_nan()).map(|(i, _)| i).collect()
+}

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use longstrand_kernels::closeness::assert_close;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -110,24 +111,4 @@ pub fn tolerance(case: &Path, keys: &[&str]) -> Option<f64> {
 /// A JSON file, if there is one.
 pub fn read_json(path: &Path) -> Option<Value> {
     Some(serde_json::from_slice(&fs::read(path).ok()?).expect("a JSON file"))
-}
-
-/// The largest difference relative to the largest expected magnitude, and a description of it.
-pub fn difference(got: &[f64], expected: &[f64]) -> (f64, String) {
-    assert_eq!(got.len(), expected.len(), "lengths differ");
-    let scale = expected.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
-    let (worst, error) = got
-        .iter()
-        .zip(expected)
-        .map(|(g, e)| if (g - e).is_nan() { f64::INFINITY } else { (g - e).abs() })
-        .enumerate()
-        .fold((0, 0.0), |best, here| if here.1 > best.1 { here } else { best });
-    let pairs: Vec<_> = got.iter().zip(expected).take(5).collect();
-    (error / scale, format!("largest error {error:e} at {worst} of magnitude {scale:e}; first pairs {pairs:?}"))
-}
-
-/// Asserts that the largest difference is at most `tolerance` times the largest expected magnitude.
-pub fn assert_close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
-    let (error, description) = difference(got, expected);
-    assert!(error <= tolerance, "{what}: {error:e} is more than {tolerance:e}: {description}");
 }

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::Params;
+use super::{MAX_KERNEL, Params};
 use crate::{
     Direction, Rows,
     simd::{Level, Vector, silu, simd_entry, sweep},
@@ -15,14 +15,11 @@ use crate::{
 /// Rows of a task.
 const ROWS: usize = 64;
 
-/// More taps than any published model has.
-const MAX_KERNEL: usize = 16;
-
 /// See the [module](super).
 ///
 /// # Panics
 ///
-/// Panics if there are more than 16 taps.
+/// Panics if the shapes do not fit or there are more than [`MAX_KERNEL`] taps.
 pub fn forward(
     level: Level,
     params: &Params<'_, f32>,
@@ -32,7 +29,6 @@ pub fn forward(
     out: &mut [f32],
 ) {
     let (len, channels, kernel) = super::check(params, &x, state, out);
-    assert!(kernel <= MAX_KERNEL, "{kernel} taps, at most {MAX_KERNEL} are supported");
     let next = next_state(direction, x, state, channels);
     let sources = Sources { direction, x, state, len, channels, kernel };
     out.par_chunks_mut(ROWS * channels).enumerate().for_each(|(i, out)| {

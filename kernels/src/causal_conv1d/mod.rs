@@ -10,7 +10,7 @@
 //!
 //! | buffer | shape |
 //! |---|---|
-//! | `weight` | `[K, D]`, tap-major (the transpose of what checkpoints hold) |
+//! | `weight` | `[K, D]`, tap-major (the transpose of what checkpoints hold), K at most [`MAX_KERNEL`] |
 //! | `bias` | `[D]`, optional |
 //! | `x` | `[L, D]`, rows with a stride |
 //! | `state` | `[K-1, D]`: in the order of positions, those before the first row (Forward) or after the last (Reverse); on return those that the next stretch in the same direction needs |
@@ -25,6 +25,9 @@ pub mod cpu;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+
+/// The most taps that are supported; the published models have four.
+pub const MAX_KERNEL: usize = 16;
 
 /// Taps and bias.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,7 @@ fn check<S>(params: &Params<'_, S>, x: &Rows<'_, S>, state: &[S], out: &[S]) -> 
         "taps are not a whole number of rows of {channels}"
     );
     let kernel = params.weight.len() / channels;
+    assert!(kernel <= MAX_KERNEL, "{kernel} taps, at most {MAX_KERNEL} are supported");
     assert_eq!(state.len(), (kernel - 1) * channels, "length of the state");
     assert_eq!(out.len(), len * channels, "length of the output");
     if let Some(bias) = params.bias {

@@ -4,6 +4,10 @@ use super::Params;
 use crate::{Direction, Rows};
 
 /// See the [module](super).
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit or there are more than [`MAX_KERNEL`](super::MAX_KERNEL) taps.
 pub fn forward(params: &Params<'_, f64>, direction: Direction, x: Rows<'_, f64>, state: &mut [f64], out: &mut [f64]) {
     let (len, channels, kernel) = super::check(params, &x, state, out);
     let before = kernel - 1;

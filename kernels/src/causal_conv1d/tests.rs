@@ -1,8 +1,8 @@
-use super::{Params, cpu, reference};
+use super::{MAX_KERNEL, Params, cpu, reference};
 use crate::{
     Direction, Rows,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 /// `(channels, taps, has a bias)`
@@ -62,7 +62,7 @@ fn cpu_equals_reference() {
                     let mut state = case.state.clone();
                     let got = case.run(level, direction, 0, len, &mut state);
                     assert_close(&what, &got, &expected, 1e-6);
-                    assert_close(&what, &state, &expected_state, 0.0);
+                    assert_eq!(widen(&state), expected_state, "{what}");
                 }
             }
         }
@@ -90,6 +90,47 @@ fn a_cut_anywhere_gives_the_same_bits() {
                 parts.extend(tail);
                 assert_eq!((whole, whole_state), (parts, state), "reverse, cut at {cut}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_nan_reaches_what_its_taps_reach() {
+    let size = (17, 4, true);
+    let (len, channels) = (9, 17);
+    for level in Level::available() {
+        for (direction, reached) in DIRECTIONS.into_iter().zip([3..7, 0..4]) {
+            let mut case = case(len, size);
+            case.x[3 * (channels + 1) + 1 + 16] = f32::NAN;
+            let mut state = case.state.clone();
+            let found = nans(&case.run(level, direction, 0, len, &mut state));
+            assert_eq!(found, reached.map(|t| t * channels + 16).collect::<Vec<_>>(), "{level} {direction:?}");
+        }
+        let mut case = case(len, size);
+        case.weight[5] = f32::NAN;
+        let found = nans(&case.run(level, Direction::Forward, 0, len, &mut case.state.clone()));
+        assert_eq!(found, (0..len).map(|t| t * channels + 5).collect::<Vec<_>>(), "{level}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "17 taps, at most 16 are supported")]
+fn more_taps_than_are_supported_are_refused() {
+    let weight = [1.0; MAX_KERNEL + 1];
+    let params = Params { weight: &weight, bias: None };
+    reference::forward(&params, Direction::Forward, Rows::new(&[1.0], 1), &mut [0.0; MAX_KERNEL], &mut [0.0]);
+}
+
+#[test]
+fn as_many_taps_as_are_supported_are_summed() {
+    let size = (3, MAX_KERNEL, true);
+    let case = case(33, size);
+    for direction in DIRECTIONS {
+        let (expected, expected_state) = case.reference(direction);
+        for level in Level::available() {
+            let mut state = case.state.clone();
+            assert_close("out", &case.run(level, direction, 0, 33, &mut state), &expected, 1e-6);
+            assert_eq!(widen(&state), expected_state, "state");
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Elements of a task.
-const TASK: usize = 1 << 16;
+use crate::tasks;
 
 /// See the [module](super).
 ///
@@ -12,7 +11,7 @@ const TASK: usize = 1 << 16;
 /// Panics if the lengths do not fit or an id lies outside the table.
 pub fn forward(table: &[f32], ids: &[u8], out: &mut [f32]) {
     let width = super::check(table, ids, out);
-    let rows = TASK.div_ceil(width);
+    let rows = tasks::rows(width);
     out.par_chunks_mut(rows * width).zip(ids.par_chunks(rows)).for_each(|(out, ids)| {
         for (out, &id) in out.chunks_exact_mut(width).zip(ids) {
             out.copy_from_slice(&table[usize::from(id) * width..][..width]);

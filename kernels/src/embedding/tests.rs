@@ -1,5 +1,5 @@
 use super::{complement_table, cpu, reference};
-use crate::testing::{LENGTHS, Random, widen};
+use crate::testing::{LENGTHS, Random, nans, widen};
 
 const WIDTHS: &[usize] = &[1, 3, 16, 17, 100];
 
@@ -54,4 +54,11 @@ fn embedding_with_the_complement_table_is_embedding_the_complement() {
 #[should_panic(expected = "the complement 9 of token 1 lies outside a vocabulary of 2")]
 fn a_complement_outside_the_vocabulary_is_refused() {
     complement_table(&[0.0; 4], 2, &[0, 9]);
+}
+
+#[test]
+fn a_nan_is_copied() {
+    let mut out = [0.0; 6];
+    cpu::forward(&[1.0, f32::NAN, 2.0, 3.0], &[1, 0, 1], &mut out);
+    assert_eq!(nans(&out), [3]);
 }

@@ -6,10 +6,8 @@ use super::Params;
 use crate::{
     Rows,
     simd::{Level, Vector, silu, simd_entry, sweep},
+    tasks,
 };
-
-/// Elements of a task.
-const TASK: usize = 1 << 16;
 
 /// See the [module](super).
 ///
@@ -18,7 +16,7 @@ const TASK: usize = 1 << 16;
 /// Panics if the lengths do not fit.
 pub fn forward(level: Level, params: &Params<'_, f32>, x: &mut [f32], z: Rows<'_, f32>) {
     let width = super::check(params, x, &z);
-    let rows = TASK.div_ceil(width);
+    let rows = tasks::rows(width);
     x.par_chunks_mut(rows * width).enumerate().for_each(|(i, x)| {
         // SAFETY: `check` holds the weight and every row of `z` to the width of `x`.
         unsafe { gate_and_normalise(level, *params, x, z, i * rows) };

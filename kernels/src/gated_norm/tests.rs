@@ -2,7 +2,7 @@ use super::{Params, cpu, reference};
 use crate::{
     Rows,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 /// `(channels, channels of a group)`
@@ -87,4 +87,18 @@ fn groups_are_normalised_apart() {
 fn a_part_of_a_group_is_refused() {
     let params = Params { weight: &[1.0; 6], epsilon: 0.0, group: 4 };
     cpu::forward(Level::PORTABLE, &params, &mut [0.0; 6], Rows::new(&[0.0; 6], 6));
+}
+
+#[test]
+fn a_nan_reaches_its_group() {
+    let (width, group) = (34, 17);
+    for level in Level::available() {
+        let expected: Vec<_> = (2 * width + group..3 * width).collect();
+        let mut sick = case(5, (width, group));
+        sick.x[2 * width + 33] = f32::NAN;
+        assert_eq!(nans(&sick.run(level, 0, 5)), expected, "{level} x");
+        let mut sick = case(5, (width, group));
+        sick.z[2 * (width + 3) + 2 + 33] = f32::NAN;
+        assert_eq!(nans(&sick.run(level, 0, 5)), expected, "{level} z");
+    }
 }

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use crate::{
     Rows, RowsMut, Write,
-    simd::{Level, Vector, simd_entry},
+    simd::{Level, MAX_LANES, Vector, simd_entry},
+    tasks::SHARED,
 };
 
 /// Rows that are multiplied by one panel before the next panel is fetched.
@@ -19,8 +20,7 @@ pub const ROW_BLOCK: usize = 192;
 /// Outputs of a packed panel.
 const PANEL: usize = 16;
 
-/// Below this many multiply-adds a product is not worth sharing between threads.
-const SHARED: usize = 1 << 20;
+const _: () = assert!(PANEL.is_multiple_of(MAX_LANES), "a panel is not a whole number of vectors");
 
 /// A weight in panels, with its bias.
 #[derive(Clone, Debug)]

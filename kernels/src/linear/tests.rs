@@ -2,7 +2,7 @@ use super::{cpu, reference};
 use crate::{
     Rows, RowsMut, Write,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 /// `(n_in, n_out, outputs asked for, has a bias)`
@@ -86,4 +86,21 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 
 fn case_like(case: &Case) -> Case {
     Case { x: Vec::new(), out: Vec::new(), weight: case.weight.clone(), bias: case.bias.clone() }
+}
+
+#[test]
+fn a_nan_reaches_its_row_and_a_nan_weight_its_column() {
+    let (size, len) = ((40, 33, 33, true), 14);
+    for level in Level::available() {
+        for write in [Write::Set, Write::Add] {
+            let mut sick = case(len, size);
+            sick.x[5 * 43 + 2 + 7] = f32::NAN;
+            let expected: Vec<_> = (5 * 35 + 1..5 * 35 + 34).collect();
+            assert_eq!(nans(&run_cpu(level, &sick, size, write)), expected, "{level} {write:?}");
+            let mut sick = case(len, size);
+            sick.weight[32 * 40 + 39] = f32::NAN;
+            let expected: Vec<_> = (0..len).map(|t| t * 35 + 1 + 32).collect();
+            assert_eq!(nans(&run_cpu(level, &sick, size, write)), expected, "{level} {write:?}");
+        }
+    }
 }

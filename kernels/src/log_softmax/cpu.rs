@@ -4,10 +4,10 @@
 
 use rayon::prelude::*;
 
-use crate::simd::{Portable, Vector, exp, sweep};
-
-/// Elements of a task.
-const TASK: usize = 1 << 16;
+use crate::{
+    simd::{Portable, Vector, exp, sweep},
+    tasks,
+};
 
 const LANES: usize = Portable::LANES;
 
@@ -32,7 +32,7 @@ const LEAST: f32 = -200.0;
 /// Panics if `x` is not a whole number of rows of `width`.
 pub fn forward(x: &mut [f32], width: usize) {
     super::check(x, width);
-    x.par_chunks_mut(TASK.div_ceil(width) * width).for_each(|x| x.chunks_exact_mut(width).for_each(normalise));
+    x.par_chunks_mut(tasks::rows(width) * width).for_each(|x| x.chunks_exact_mut(width).for_each(normalise));
 }
 
 /// Turns one row into log-probabilities.
@@ -57,6 +57,7 @@ unsafe fn load(from: *const f32, lanes: usize) -> Portable {
     unsafe { Portable::load_first(from, lanes).add(Portable::load(EMPTY.as_ptr().add(LANES - lanes))) }
 }
 
+/// The largest element; which it is of a row with a NaN does not matter, since the sum of powers is NaN then.
 #[inline(always)]
 unsafe fn maximum(x: *const f32, width: usize) -> f32 {
     let mut lanes_of_max = [f32::NEG_INFINITY; LANES];
@@ -83,7 +84,7 @@ unsafe fn sum_of_powers(x: *const f32, width: usize, max: f32) -> f32 {
         let (max, least) = (Portable::splat(max), Portable::splat(LEAST));
         let mut sum = Portable::splat(0.0);
         sweep!(Portable, width, |v, lanes| {
-            sum = sum.add(exp(load(x.add(v), lanes).sub(max).max(least)));
+            sum = sum.add(exp(least.max(load(x.add(v), lanes).sub(max))));
         });
         sum.sum()
     }

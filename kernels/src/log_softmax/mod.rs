@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `x` | `[L, V]`, V = `width`, argument and result |
 //!
-//! A logit of negative infinity has probability 0; a row needs one finite logit.
+//! A logit of negative infinity has probability 0; a row needs one finite logit. A row with a NaN becomes NaN.
 
 pub mod cpu;
 pub mod reference;

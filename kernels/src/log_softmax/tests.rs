@@ -1,5 +1,5 @@
 use super::{cpu, reference};
-use crate::testing::{LENGTHS, Random, assert_close, widen};
+use crate::testing::{LENGTHS, Random, assert_close, nans, widen};
 
 const WIDTHS: &[usize] = &[1, 3, 5, 8, 16, 17, 48, 100];
 
@@ -67,4 +67,19 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 #[should_panic(expected = "5 elements are not a whole number of rows of 2")]
 fn a_part_of_a_row_is_refused() {
     cpu::forward(&mut [0.0; 5], 2);
+}
+
+#[test]
+fn a_nan_reaches_its_row() {
+    for width in [1, 3, 8, 16, 21] {
+        for at in 0..width {
+            let mut x = Random::new(6).vector(3 * width, -5.0, 5.0);
+            x[width + at] = f32::NAN;
+            let expected: Vec<_> = (width..2 * width).collect();
+            assert_eq!(nans(&run(&x, width)), expected, "V {width}");
+            let mut wide = widen(&x);
+            reference::forward(&mut wide, width);
+            assert_eq!(nans(&wide), expected, "V {width}");
+        }
+    }
 }

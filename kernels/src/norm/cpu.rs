@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Kind, Params};
-use crate::simd::{Level, Vector, simd_entry, sweep};
-
-/// Elements of a task.
-const TASK: usize = 1 << 16;
+use crate::{
+    simd::{Level, Vector, simd_entry, sweep},
+    tasks,
+};
 
 /// See the [module](super).
 ///
@@ -15,26 +15,10 @@ const TASK: usize = 1 << 16;
 /// Panics if the lengths do not fit.
 pub fn forward(level: Level, params: &Params<'_, f32>, x: &[f32], out: &mut [f32]) {
     let width = super::check(params, x, out);
-    let task = TASK.div_ceil(width) * width;
+    let task = tasks::rows(width) * width;
     out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
         // SAFETY: `check` holds weight and bias to the width; both chunks are the same whole rows.
         unsafe { normalise(level, *params, x, out) };
-    });
-}
-
-/// See the [module](super): the residual add in front.
-///
-/// # Panics
-///
-/// Panics if the lengths do not fit.
-pub fn add_forward(level: Level, params: &Params<'_, f32>, x: &[f32], residual: &mut [f32], out: &mut [f32]) {
-    let width = super::check(params, x, out);
-    assert_eq!(residual.len(), x.len(), "length of the residual");
-    let task = TASK.div_ceil(width) * width;
-    let rows = residual.par_chunks_mut(task).zip(out.par_chunks_mut(task));
-    rows.zip(x.par_chunks(task)).for_each(|((residual, out), x)| {
-        // SAFETY: `check` holds weight and bias to the width; all three chunks are the same whole rows.
-        unsafe { add_normalise(level, *params, x, residual, out) };
     });
 }
 
@@ -48,27 +32,6 @@ unsafe fn body<V: Vector>(params: Params<'_, f32>, x: &[f32], out: &mut [f32]) {
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         // SAFETY: both rows are as wide as the weight.
         unsafe { row_body::<V>(&params, x.as_ptr(), out.as_mut_ptr()) };
-    }
-}
-
-simd_entry! {
-    unsafe fn add_normalise(params: Params<'_, f32>, x: &[f32], residual: &mut [f32], out: &mut [f32]) = add_body
-}
-
-#[inline(always)]
-unsafe fn add_body<V: Vector>(params: Params<'_, f32>, x: &[f32], residual: &mut [f32], out: &mut [f32]) {
-    let width = params.weight.len();
-    let rows = residual.chunks_exact_mut(width).zip(out.chunks_exact_mut(width));
-    for ((residual, out), x) in rows.zip(x.chunks_exact(width)) {
-        let (x, residual) = (x.as_ptr(), residual.as_mut_ptr());
-        // SAFETY: all three rows are as wide as the weight.
-        unsafe {
-            sweep!(V, width, |d, lanes| {
-                let sum = V::load_first(residual.add(d), lanes).add(V::load_first(x.add(d), lanes));
-                sum.store_first(residual.add(d), lanes);
-            });
-            row_body::<V>(&params, residual, out.as_mut_ptr());
-        }
     }
 }
 

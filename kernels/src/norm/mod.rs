@@ -1,4 +1,4 @@
-//! Normalisation over channels, with the residual add fused in front where it is wanted.
+//! Normalisation over channels.
 //!
 //! ```text
 //! Rms:    out[t, d] = x[t, d] / √(mean_d x[t]² + ε) · w[d] + β[d]             (Zhang & Sennrich 2019)
@@ -6,13 +6,11 @@
 //!                                                                            (Ba, Kiros & Hinton 2016)
 //! ```
 //!
-//! `add_forward` first adds `x` to the residual stream and then normalises that: `r ← r + x, out = norm(r)`.
-//!
 //! | buffer | shape |
 //! |---|---|
 //! | `weight` | `[D]` |
 //! | `bias` | `[D]`, optional |
-//! | `x`, `residual`, `out` | `[L, D]` |
+//! | `x`, `out` | `[L, D]` |
 //!
 //! Rows are independent. The cost is that of reading and writing them once.
 

@@ -21,16 +21,3 @@ pub fn forward(params: &Params<'_, f64>, x: &[f64], out: &mut [f64]) {
         }
     }
 }
-
-/// See the [module](super): the residual add in front.
-///
-/// # Panics
-///
-/// Panics if the lengths do not fit.
-pub fn add_forward(params: &Params<'_, f64>, x: &[f64], residual: &mut [f64], out: &mut [f64]) {
-    assert_eq!(residual.len(), x.len(), "length of the residual");
-    for (residual, x) in residual.iter_mut().zip(x) {
-        *residual += x;
-    }
-    forward(params, residual, out);
-}

@@ -1,7 +1,7 @@
 use super::{Kind, Params, cpu, reference};
 use crate::{
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 const WIDTHS: &[usize] = &[1, 3, 5, 16, 17, 48, 100, 256];
@@ -9,7 +9,6 @@ const KINDS: [Kind; 2] = [Kind::Rms, Kind::Layer];
 
 struct Case {
     x: Vec<f32>,
-    residual: Vec<f32>,
     weight: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
@@ -18,7 +17,6 @@ fn case(len: usize, width: usize, has_bias: bool) -> Case {
     let mut random = Random::new((len * 1000 + width) as u64);
     Case {
         x: random.vector(len * width, -1.0, 3.0),
-        residual: random.vector(len * width, -2.0, 2.0),
         weight: random.vector(width, 0.5, 1.5),
         bias: has_bias.then(|| random.vector(width, -1.0, 1.0)),
     }
@@ -34,13 +32,6 @@ impl Case {
         cpu::forward(level, &self.params(kind), &self.x, &mut out);
         out
     }
-
-    /// The sum and its norm.
-    fn run_add(&self, level: Level, kind: Kind) -> (Vec<f32>, Vec<f32>) {
-        let (mut residual, mut out) = (self.residual.clone(), vec![0.0; self.x.len()]);
-        cpu::add_forward(level, &self.params(kind), &self.x, &mut residual, &mut out);
-        (residual, out)
-    }
 }
 
 #[test]
@@ -53,16 +44,11 @@ fn cpu_equals_reference() {
                 let case = case(len, width, has_bias);
                 let (x, weight, bias) = (widen(&case.x), widen(&case.weight), case.bias.as_deref().map(widen));
                 let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
-                let (mut expected, mut expected_sum_norm) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+                let mut expected = vec![0.0; x.len()];
                 reference::forward(&params, &x, &mut expected);
-                let mut sum = widen(&case.residual);
-                reference::add_forward(&params, &x, &mut sum, &mut expected_sum_norm);
                 for level in Level::available() {
                     let what = format!("{level} {kind:?} D {width} L {len} bias {has_bias}");
                     assert_close(&what, &case.run(level, kind), &expected, 2e-6);
-                    let (residual, out) = case.run_add(level, kind);
-                    assert_close(&what, &residual, &sum, 1e-7);
-                    assert_close(&what, &out, &expected_sum_norm, 2e-6);
                 }
             }
         }
@@ -104,21 +90,20 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 }
 
 #[test]
-fn adding_first_is_the_norm_of_the_sum() {
-    for level in Level::available() {
-        for kind in KINDS {
-            let case = case(33, 48, true);
-            let (residual, out) = case.run_add(level, kind);
-            let mut expected = vec![0.0; out.len()];
-            cpu::forward(level, &case.params(kind), &residual, &mut expected);
-            assert_eq!(out, expected);
-        }
-    }
-}
-
-#[test]
 #[should_panic(expected = "5 elements are not a whole number of rows of 2")]
 fn a_part_of_a_row_is_refused() {
     let params = Params { kind: Kind::Rms, epsilon: 1e-5, weight: &[1.0, 1.0], bias: None };
     cpu::forward(Level::PORTABLE, &params, &[0.0; 5], &mut [0.0; 5]);
+}
+
+#[test]
+fn a_nan_reaches_its_row() {
+    let width = 17;
+    for level in Level::available() {
+        for kind in KINDS {
+            let mut case = case(5, width, true);
+            case.x[3 * width + 16] = f32::NAN;
+            assert_eq!(nans(&case.run(level, kind)), (3 * width..4 * width).collect::<Vec<_>>(), "{level} {kind:?}");
+        }
+    }
 }

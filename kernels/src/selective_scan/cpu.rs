@@ -17,14 +17,11 @@ use rayon::prelude::*;
 use super::{Dims, Inputs, Output, Params};
 use crate::{
     Direction, Rows, Write,
-    simd::{Level, Vector, exp2, silu, simd_entry, softplus},
+    simd::{Level, MAX_LANES, Vector, exp2, silu, simd_entry, softplus},
 };
 
 /// Rows of a time block: its buffers of Δ', Δ'·u and y take 12 KiB of first-level cache at 16 lanes.
 const BLOCK: usize = 64;
-
-/// The most lanes a vector has.
-const MAX_LANES: usize = 16;
 
 /// See the [module](super).
 pub fn forward(
@@ -137,7 +134,7 @@ impl Scan<'_> {
     }
 }
 
-/// What a time block keeps between its three loops, each `[BLOCK, LANES]`.
+/// What a time block keeps between its three loops, each `[BLOCK, LANES]`, with room for the widest vector.
 struct Buffers {
     delta: [f32; BLOCK * MAX_LANES],
     delta_u: [f32; BLOCK * MAX_LANES],
@@ -237,7 +234,9 @@ unsafe fn recurrence<V: Vector, const S: usize, const READ: bool>(
     unsafe {
         let log2_e = V::splat(std::f32::consts::LOG2_E);
         let a: [V; S] = std::array::from_fn(|s| {
-            V::load_first(scan.params.a.as_ptr().add((n + s) * channels + at.first), at.lanes).mul(log2_e)
+            let a = V::load_first(scan.params.a.as_ptr().add((n + s) * channels + at.first), at.lanes);
+            // An infinite rate by a step of zero would be NaN.
+            V::splat(f32::MIN).max(a.mul(log2_e))
         });
         let state = scan.state.add(n * channels + at.first);
         let mut h: [V; S] = std::array::from_fn(|s| V::load_first(state.add(s * channels), at.lanes));

@@ -2,7 +2,7 @@ use super::{Inputs, Output, Params, cpu, reference};
 use crate::{
     Direction, Rows, RowsMut, Write,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 /// `(channels, states, gated)`
@@ -195,5 +195,59 @@ fn a_position_acts_on_those_after_it_alone() {
                 Direction::Reverse => assert!(touched.iter().all(|&t| t <= 50)),
             }
         }
+    }
+}
+
+/// Where a NaN in one buffer shows up in y and in the final state.
+fn reach(level: Level, direction: Direction, spoil: impl Fn(&mut Case<f32>)) -> (Vec<usize>, Vec<usize>) {
+    let mut case = case(70, (17, 9, true));
+    spoil(&mut case);
+    let mut state = case.state.clone();
+    let y = run(level, &case, direction, 0, 70, &mut state);
+    (nans(&y), nans(&state))
+}
+
+#[test]
+fn a_nan_reaches_all_that_follows_in_its_channel() {
+    let (len, width, states, stride) = (70, 17, 9, 19);
+    let (t, d, n) = (66, 16, 8);
+    let rows = |direction| if direction == Direction::Forward { t..len } else { 0..t + 1 };
+    let channel = |rows: std::ops::Range<usize>| rows.map(|t| t * width + d).collect::<Vec<_>>();
+    let everything = |rows: std::ops::Range<usize>| (rows.start * width..rows.end * width).collect::<Vec<_>>();
+    for level in Level::available() {
+        for direction in DIRECTIONS {
+            let of = |spoil: &dyn Fn(&mut Case<f32>)| reach(level, direction, spoil);
+            let after = rows(direction);
+            assert_eq!(of(&|case| case.u[t * width + d] = f32::NAN), (channel(after.clone()), channel(0..states)));
+            assert_eq!(of(&|case| case.delta[t * width + d] = f32::NAN), (channel(after.clone()), channel(0..states)));
+            let row_of_states = (n * width..(n + 1) * width).collect::<Vec<_>>();
+            assert_eq!(of(&|case| case.bc[t * stride + 1 + n] = f32::NAN), (everything(after), row_of_states));
+            assert_eq!(of(&|case| case.bc[t * stride + 1 + states + n] = f32::NAN), (everything(t..t + 1), vec![]));
+            assert_eq!(of(&|case| case.z[t * width + d] = f32::NAN), (channel(t..t + 1), vec![]));
+            assert_eq!(of(&|case| case.bias[d] = f32::NAN), (channel(0..len), channel(0..states)));
+            assert_eq!(of(&|case| case.a[n * width + d] = f32::NAN), (channel(0..len), vec![n * width + d]));
+            assert_eq!(of(&|case| case.state[n * width + d] = f32::NAN), (channel(0..len), vec![n * width + d]));
+        }
+    }
+}
+
+#[test]
+fn an_infinite_rate_forgets_at_once() {
+    let mut case = case(70, (17, 9, false));
+    case.a.fill(f32::NEG_INFINITY);
+    // Steps that are zero in f32 forget nothing, whatever the rate.
+    case.delta[20 * 17..].fill(-200.0);
+    let mut wide = widen_case(&case);
+    wide.a.fill(-1e300);
+    let (mut expected, mut expected_state) = (wide.y.clone(), wide.state.clone());
+    wide.delta[20 * 17..].fill(-2000.0);
+    let output = wide.output(0, 70, &mut expected, Write::Set);
+    reference::forward(&wide.params(), Direction::Forward, &wide.inputs(0, 70), &mut expected_state, Some(output));
+    for level in Level::available() {
+        let (mut y, mut state) = (case.y.clone(), case.state.clone());
+        let output = case.output(0, 70, &mut y, Write::Set);
+        cpu::forward(level, &case.params(), Direction::Forward, &case.inputs(0, 70), &mut state, Some(output));
+        assert_close(&format!("{level} y"), &y, &expected, 2e-6);
+        assert_close(&format!("{level} state"), &state, &expected_state, 2e-6);
     }
 }

@@ -5,10 +5,8 @@ use rayon::prelude::*;
 use crate::{
     Rows,
     simd::{Level, Vector, silu, simd_entry, sweep},
+    tasks,
 };
-
-/// Elements of a task.
-const TASK: usize = 1 << 16;
 
 /// See the [module](super).
 ///
@@ -17,7 +15,7 @@ const TASK: usize = 1 << 16;
 /// Panics if the lengths do not fit.
 pub fn forward(level: Level, x: &mut [f32], z: Rows<'_, f32>) {
     let width = super::check(x, &z);
-    let rows = TASK.div_ceil(width);
+    let rows = tasks::rows(width);
     x.par_chunks_mut(rows * width).enumerate().for_each(|(i, x)| {
         // SAFETY: `check` gives `z` a row for each row of `x`.
         unsafe { gate(level, x, z, i * rows) };

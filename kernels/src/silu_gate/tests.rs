@@ -2,7 +2,7 @@ use super::{cpu, reference};
 use crate::{
     Rows,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 const WIDTHS: &[usize] = &[1, 3, 5, 16, 17, 48, 100];
@@ -56,4 +56,15 @@ fn an_element_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 #[should_panic(expected = "length of x")]
 fn a_gate_of_another_length_is_refused() {
     cpu::forward(Level::PORTABLE, &mut [0.0; 6], Rows::new(&[0.0; 4], 2));
+}
+
+#[test]
+fn a_nan_stays_nan() {
+    let width = 17;
+    for level in Level::available() {
+        let (mut x, mut z) = case(5, width);
+        x[2 * width + 3] = f32::NAN;
+        z[4 * (width + 3) + 1 + 16] = f32::NAN;
+        assert_eq!(nans(&run(level, &x, &z, width)), [2 * width + 3, 4 * width + 16], "{level}");
+    }
 }

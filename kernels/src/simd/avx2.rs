@@ -2,41 +2,68 @@
 
 use std::arch::x86_64::*;
 
-use super::Vector;
+use super::{
+    Vector,
+    vector::{INFINITE_EXPONENT, ZERO_EXPONENT},
+};
 
 /// Eight `f32` lanes in a 256-bit register.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256);
 
-/// A mask whose first `n` lanes have their sign bit set.
+/// A mask whose first `n` lanes, or all when there are fewer, have their sign bit set.
+///
+/// # Safety
+///
+/// The machine has AVX.
 #[inline(always)]
 unsafe fn first(n: usize) -> __m256i {
     const STEPS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    debug_assert!(n <= 8);
-    // SAFETY: `n` is at most 8, so eight entries follow the start.
-    unsafe { _mm256_loadu_si256(STEPS.as_ptr().add(8 - n).cast()) }
+    // SAFETY: the machine has the load, and eight entries follow any start from 0 to 8.
+    unsafe { _mm256_loadu_si256(STEPS.as_ptr().add(8 - n.min(8)).cast()) }
 }
 
-// SAFETY of every block below: the trait's contract, that the machine has AVX2 and FMA and that pointers are valid
-// for the lanes touched.
-#[allow(clippy::undocumented_unsafe_blocks)]
+/// Defines methods that are one instruction on registers.
+macro_rules! instructions {
+    ($($name:ident($($operand:ident),*) = $instruction:ident;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($operand: Self),*) -> Self {
+            // SAFETY: the machine has AVX2 and FMA; no memory is touched.
+            Self(unsafe { $instruction(self.0, $($operand.0),*) })
+        }
+    )*};
+}
+
 impl Vector for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const SCAN_STATES: usize = 8;
 
+    instructions! {
+        add(other) = _mm256_add_ps;
+        sub(other) = _mm256_sub_ps;
+        mul(other) = _mm256_mul_ps;
+        div(other) = _mm256_div_ps;
+        min(other) = _mm256_min_ps;
+        max(other) = _mm256_max_ps;
+        mul_add(factor, addend) = _mm256_fmadd_ps;
+    }
+
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the machine has AVX2; no memory is touched.
         Self(unsafe { _mm256_set1_ps(x) })
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the machine has AVX2, and the caller promises eight readable lanes.
         Self(unsafe { _mm256_loadu_ps(from) })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the machine has AVX2, and the caller promises eight writable lanes.
         unsafe { _mm256_storeu_ps(to, self.0) }
     }
 
@@ -46,6 +73,7 @@ impl Vector for Avx2 {
             // SAFETY: the caller promises `n` readable lanes.
             return unsafe { Self::load(from) };
         }
+        // SAFETY: the machine has AVX2, and the caller promises `n` readable lanes; no others are read.
         Self(unsafe { _mm256_maskload_ps(from, first(n)) })
     }
 
@@ -55,59 +83,26 @@ impl Vector for Avx2 {
             // SAFETY: the caller promises `n` writable lanes.
             return unsafe { self.store(to) };
         }
+        // SAFETY: the machine has AVX2, and the caller promises `n` writable lanes; no others are written.
         unsafe { _mm256_maskstore_ps(to, first(n), self.0) }
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm256_add_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn div(self, other: Self) -> Self {
-        Self(unsafe { _mm256_div_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn min(self, other: Self) -> Self {
-        Self(unsafe { _mm256_min_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn max(self, other: Self) -> Self {
-        Self(unsafe { _mm256_max_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
-        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
-    }
-
-    #[inline(always)]
     unsafe fn split_whole(self) -> (Self, Self) {
+        // SAFETY: the machine has AVX2; no memory is touched.
         unsafe {
-            let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0);
-            (Self(_mm256_sub_ps(self.0, whole)), Self(whole))
+            let inside = _mm256_max_ps(_mm256_set1_ps(ZERO_EXPONENT), self.0);
+            let inside = _mm256_min_ps(_mm256_set1_ps(INFINITE_EXPONENT), inside);
+            let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(inside);
+            (Self(_mm256_sub_ps(inside, whole)), Self(whole))
         }
     }
 
     #[inline(always)]
     unsafe fn scale_by_power_of_two(self, whole: Self) -> Self {
+        // SAFETY: the machine has AVX2; no memory is touched.
         unsafe {
-            // Clamped to the exponents of zero and of infinity.
-            let whole = _mm256_max_ps(whole.0, _mm256_set1_ps(-127.0));
-            let whole = _mm256_min_ps(whole, _mm256_set1_ps(128.0));
-            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(whole.0), _mm256_set1_epi32(127));
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased));
             Self(_mm256_mul_ps(self.0, power))
         }
@@ -115,11 +110,13 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     unsafe fn prefetch(from: *const f32) {
+        // SAFETY: every x86-64 machine has the instruction, and the address may be anything.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
+        // SAFETY: the machine has AVX2; no memory is touched.
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));

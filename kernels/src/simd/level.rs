@@ -1,6 +1,15 @@
 //! Which vector instructions to use, decided once at run time.
 
-use std::{error::Error, fmt, str::FromStr};
+use std::{
+    error::Error,
+    ffi::{OsStr, OsString},
+    fmt,
+    str::FromStr,
+};
+
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512};
+use super::{Portable, Vector};
 
 /// The environment variable that overrides the choice of [`Level::detect`].
 pub const SIMD_VARIABLE: &str = "LONGSTRAND_SIMD";
@@ -51,23 +60,44 @@ impl Level {
     ///
     /// # Errors
     ///
-    /// * the variable names no level
+    /// * the variable names no level, or is not text at all
     /// * the variable names a level that this machine does not have
-    pub fn detect() -> Result<Self, ParseLevelError> {
-        match std::env::var(SIMD_VARIABLE) {
-            Ok(name) if !name.is_empty() => name.parse(),
+    pub fn detect() -> Result<Self, DetectLevelError> {
+        Self::of_variable(std::env::var_os(SIMD_VARIABLE))
+    }
+
+    fn of_variable(value: Option<OsString>) -> Result<Self, DetectLevelError> {
+        match value {
+            Some(name) if !name.is_empty() => Self::named(&name).map_err(DetectLevelError),
             _ => Ok(Self::widest()),
+        }
+    }
+
+    fn named(name: &OsStr) -> Result<Self, ParseLevelError> {
+        Self::available()
+            .into_iter()
+            .find(|level| name == level.name())
+            .ok_or_else(|| ParseLevelError { name: name.to_string_lossy().into_owned() })
+    }
+
+    fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
         }
     }
 
     /// How many `f32` lanes a vector has.
     pub fn lanes(self) -> usize {
         match self.0 {
-            Kind::Portable => 8,
+            Kind::Portable => Portable::LANES,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => 8,
+            Kind::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => 16,
+            Kind::Avx512 => Avx512::LANES,
         }
     }
 
@@ -78,13 +108,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => "avx512",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -92,10 +116,7 @@ impl FromStr for Level {
     type Err = ParseLevelError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::available()
-            .into_iter()
-            .find(|level| level.to_string() == name)
-            .ok_or_else(|| ParseLevelError { name: name.into() })
+        Self::named(name.as_ref())
     }
 }
 
@@ -107,14 +128,64 @@ pub struct ParseLevelError {
 
 impl fmt::Display for ParseLevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let available: Vec<_> = Level::available().iter().map(Level::to_string).collect();
-        write!(
-            f,
-            "invalid SIMD level in {SIMD_VARIABLE}: expected one of {} on this machine, got {:?}",
-            available.join(", "),
-            self.name
-        )
+        let available: Vec<_> = Level::available().into_iter().map(Level::name).collect();
+        write!(f, "expected one of {} on this machine, found {:?}", available.join(", "), self.name)
     }
 }
 
 impl Error for ParseLevelError {}
+
+/// The environment variable [`SIMD_VARIABLE`] holds no level of this machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DetectLevelError(ParseLevelError);
+
+impl fmt::Display for DetectLevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment variable {SIMD_VARIABLE} names no SIMD level")
+    }
+}
+
+impl Error for DetectLevelError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_available_level_is_had_by_its_name() {
+        for level in Level::available() {
+            assert_eq!(level.to_string().parse(), Ok(level));
+            assert_eq!(Level::of_variable(Some(level.to_string().into())), Ok(level));
+        }
+        assert_eq!(Level::available().last(), Some(&Level::widest()));
+    }
+
+    #[test]
+    fn a_name_of_no_level_is_an_error_that_lists_those_there_are() {
+        let message = "abacus".parse::<Level>().unwrap_err().to_string();
+        assert!(
+            message.starts_with("expected one of portable") && message.ends_with(", found \"abacus\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_unset_or_empty_leaves_the_choice() {
+        assert_eq!(Level::of_variable(None), Ok(Level::widest()));
+        assert_eq!(Level::of_variable(Some(OsString::new())), Ok(Level::widest()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_variable_that_is_not_text_is_an_error() {
+        let value = std::os::unix::ffi::OsStringExt::from_vec(b"avx2\xff".to_vec());
+        let error = Level::of_variable(Some(value)).unwrap_err();
+        assert!(error.to_string().contains(SIMD_VARIABLE), "{error}");
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.ends_with("found \"avx2\u{fffd}\""), "{cause}");
+    }
+}

@@ -1,16 +1,16 @@
 //! Exponentials and what is made of them, on vectors.
 //!
 //! Polynomials are minimax fits in relative error with the constant term fixed at 1, so that values next to 1 are
-//! exact; `tests.rs` holds each function to f64.
+//! exact; `tests.rs` holds each function to f64. NaN gives NaN everywhere.
 
 use super::Vector;
 
-#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 /// 2^x on [-½, ½], degree 5: relative error 9.1e-8 before rounding, and ever less towards 0.
+#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 const POWER: [f32; 6] = [1.0, 0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
 
-#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 /// 2^x on [-½, ½], degree 6: relative error 2.0e-9 before rounding.
+#[allow(clippy::approx_constant, reason = "a fitted coefficient that happens to be near ln 2")]
 const POWER_FINE: [f32; 7] =
     [1.0, 0.693_147_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_62];
 
@@ -56,7 +56,7 @@ pub(crate) unsafe fn exp2<V: Vector>(x: V) -> V {
 pub(crate) unsafe fn exp<V: Vector>(x: V) -> V {
     // SAFETY: the caller's machine has `V`.
     unsafe {
-        let x = x.max(V::splat(-EXTREME)).min(V::splat(EXTREME));
+        let x = V::splat(EXTREME).min(V::splat(-EXTREME).max(x));
         let (_, whole) = x.mul(V::splat(LOG2_E)).split_whole();
         let rest = whole.mul_add(V::splat(-LN_2_HIGH), x);
         let rest = whole.mul_add(V::splat(-LN_2_LOW), rest);
@@ -64,7 +64,7 @@ pub(crate) unsafe fn exp<V: Vector>(x: V) -> V {
     }
 }
 
-/// SiLU: x · sigmoid(x).
+/// SiLU: x · sigmoid(x); NaN of negative infinity, as the quotient -∞ / ∞ has it.
 #[inline(always)]
 pub(crate) unsafe fn silu<V: Vector>(x: V) -> V {
     // SAFETY: the caller's machine has `V`.
@@ -82,6 +82,6 @@ pub(crate) unsafe fn softplus<V: Vector>(x: V) -> V {
         let e = exp(x.min(zero.sub(x)));
         let s = e.div(V::splat(2.0).add(e));
         let log = s.add(s).mul(polynomial(s.mul(s), &ARTANH));
-        x.max(zero).add(log)
+        zero.max(x).add(log)
     }
 }

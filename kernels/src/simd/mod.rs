@@ -23,11 +23,18 @@ mod vector;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-pub use level::{Level, ParseLevelError, SIMD_VARIABLE};
+pub use level::{DetectLevelError, Level, ParseLevelError, SIMD_VARIABLE};
 pub(crate) use math::{exp, exp2, silu, softplus};
 pub(crate) use portable::Portable;
 pub(crate) use sweep::sweep;
 pub(crate) use vector::Vector;
+
+/// The most lanes a vector has: what buffers are padded to that serve every level.
+pub(crate) const MAX_LANES: usize = 16;
+
+const _: () = assert!(MAX_LANES.is_multiple_of(Portable::LANES));
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(MAX_LANES.is_multiple_of(Avx2::LANES) && MAX_LANES.is_multiple_of(Avx512::LANES));
 
 /// Defines `fn $name(level, args…)`, which runs the generic `$body::<V>(args…)` compiled for `level`.
 ///

@@ -1,6 +1,9 @@
 //! Eight lanes in plain Rust.
 
-use super::Vector;
+use super::{
+    Vector,
+    vector::{INFINITE_EXPONENT, ZERO_EXPONENT},
+};
 
 /// Eight `f32` lanes as an array.
 #[derive(Clone, Copy)]
@@ -24,9 +27,6 @@ impl Portable {
 
 /// Adding and taking away 1.5 × 2²³ rounds to the nearest whole number without a library call.
 const ROUNDER: f32 = 12_582_912.0;
-
-/// Beyond this a power of two is zero or infinite, and [`ROUNDER`] would soon stop working.
-const LIMIT: f32 = 1_000.0;
 
 impl Vector for Portable {
     const LANES: usize = 8;
@@ -118,7 +118,7 @@ impl Vector for Portable {
 
     #[inline(always)]
     unsafe fn split_whole(self) -> (Self, Self) {
-        let inside = self.map(|x| x.clamp(-LIMIT, LIMIT));
+        let inside = self.map(|x| x.clamp(ZERO_EXPONENT, INFINITE_EXPONENT));
         let whole = inside.map(|x| (x + ROUNDER) - ROUNDER);
         (inside.zip(whole, |x, w| x - w), whole)
     }
@@ -126,8 +126,8 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn scale_by_power_of_two(self, whole: Self) -> Self {
         self.zip(whole, |x, w| {
-            // Clamped to the exponents of zero and of infinity.
-            let biased = w.clamp(-127.0, 128.0) as i32 + 127;
+            // A NaN becomes 0, and `x` is NaN then.
+            let biased = w as i32 + 127;
             x * f32::from_bits((biased << 23).cast_unsigned())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
-use super::{Level, Vector, exp2, simd_entry};
+use super::{Level, MAX_LANES, Vector, exp2, simd_entry};
 
 /// Independent chains, enough to hide the latency of a multiply-add.
 const CHAINS: usize = 10;
@@ -10,8 +10,10 @@ const CHAINS: usize = 10;
 /// Numbers of the exponential's buffer, which stays in the first-level cache.
 const NUMBERS: usize = 2048;
 
-/// Multiply-adds a second of one thread, counted as two operations each.
-pub fn fma_rate(level: Level) -> f64 {
+const _: () = assert!(NUMBERS.is_multiple_of(MAX_LANES), "the buffer is not a whole number of vectors");
+
+/// Floating-point operations a second of one thread that does nothing but multiply-adds, two operations each.
+pub fn fma_flops(level: Level) -> f64 {
     let rounds = 2_000_000;
     let mut sum = 0.0;
     // SAFETY: the body touches no memory but `sum`.

@@ -1,6 +1,6 @@
 //! The vector functions against f64, at every level of this machine.
 
-use super::{Level, Vector, math};
+use super::{Level, MAX_LANES, Vector, math};
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -32,6 +32,13 @@ simd_entry! {
     unsafe fn evaluate(function: Function, x: &[f32], y: &mut [f32]) = body
 }
 
+fn values(level: Level, function: Function, x: &[f32]) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    // SAFETY: the slices are equally long.
+    unsafe { evaluate(level, function, x, &mut y) };
+    y
+}
+
 fn truth(function: Function, x: f64) -> f64 {
     match function {
         Function::Exp2 => x.exp2(),
@@ -55,10 +62,7 @@ fn functions_agree_with_f64_at_every_level() {
     for level in Level::available() {
         for &(function, from, to, tolerance) in CASES {
             let x: Vec<f32> = (0..=10_007).map(|i| from + (to - from) * (i as f32 / 10_007.0)).collect();
-            let mut y = vec![0.0; x.len()];
-            // SAFETY: the slices are equally long.
-            unsafe { evaluate(level, function, &x, &mut y) };
-            for (&x, &y) in x.iter().zip(&y) {
+            for (&x, y) in x.iter().zip(values(level, function, &x)) {
                 let expected = truth(function, f64::from(x));
                 let error = (f64::from(y) - expected).abs();
                 assert!(
@@ -73,21 +77,30 @@ fn functions_agree_with_f64_at_every_level() {
 #[test]
 fn extremes_are_zero_or_infinite_and_never_nan() {
     for level in Level::available() {
-        let x = [-1e30, -1e6, -300.0, 300.0, 1e6, 1e30];
-        let mut y = [0.0; 6];
-        // SAFETY: the slices are equally long.
-        unsafe { evaluate(level, Function::Exp2, &x, &mut y) };
-        assert_eq!(y, [0.0, 0.0, 0.0, f32::INFINITY, f32::INFINITY, f32::INFINITY], "{level}");
-        // SAFETY: the slices are equally long.
-        unsafe { evaluate(level, Function::Silu, &x, &mut y) };
-        assert_eq!(y, [0.0, 0.0, 0.0, 300.0, 1e6, 1e30], "{level}");
+        let x = [f32::NEG_INFINITY, f32::MIN, -1e6, -300.0, 300.0, 1e6, f32::MAX, f32::INFINITY];
+        let powers = [0.0, 0.0, 0.0, 0.0, f32::INFINITY, f32::INFINITY, f32::INFINITY, f32::INFINITY];
+        assert_eq!(values(level, Function::Exp2, &x), powers, "{level}");
+        assert_eq!(values(level, Function::Exp, &x), powers, "{level}");
+        let positive_part = [0.0, 0.0, 0.0, 0.0, 300.0, 1e6, f32::MAX, f32::INFINITY];
+        assert_eq!(values(level, Function::Softplus, &x), positive_part, "{level}");
+        // Of negative infinity it is -∞ / ∞.
+        assert_eq!(values(level, Function::Silu, &x)[1..], positive_part[1..], "{level}");
     }
 }
 
 #[test]
-fn levels_are_named_and_the_widest_is_the_last() {
-    let names: Vec<_> = Level::available().iter().map(Level::to_string).collect();
-    assert_eq!(names[0], "portable");
-    assert_eq!(Level::widest().to_string(), *names.last().unwrap());
-    assert!("sse".parse::<Level>().is_err());
+fn nan_stays_nan_and_in_its_lane() {
+    for level in Level::available() {
+        for function in [Function::Exp2, Function::Exp, Function::Silu, Function::Softplus] {
+            for at in 0..MAX_LANES {
+                for nan in [f32::NAN, -f32::NAN] {
+                    let mut x = [0.5; MAX_LANES];
+                    x[at] = nan;
+                    let found = values(level, function, &x).iter().map(|y| y.is_nan()).collect::<Vec<_>>();
+                    let expected = x.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+                    assert_eq!(found, expected, "{level} {function:?}");
+                }
+            }
+        }
+    }
 }

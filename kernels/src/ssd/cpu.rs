@@ -13,6 +13,9 @@
 //!
 //! Bᵀ and C · B are the same for all heads of a group: they are made first, for a strip of blocks at a time, and then
 //! each head walks the strip alone. Reverse only walks rows with a negative step; nothing else knows of it.
+//!
+//! Buffers are padded to the widest vector. Weights above the diagonal are zeros that tiles multiply all the same: of
+//! numbers that are not finite they make NaN in up to a tile's rows before them, besides what follows them.
 
 use rayon::prelude::*;
 
@@ -25,7 +28,8 @@ use self::{
 use super::{Inputs, Output, Params};
 use crate::{
     Direction, Write,
-    simd::{Level, Vector, simd_entry},
+    simd::{Level, MAX_LANES, Vector, simd_entry},
+    tasks::SHARED,
 };
 
 pub use self::grid::BLOCK;
@@ -37,12 +41,6 @@ mod tile;
 
 /// Blocks that are walked before the next products of B and C are made: they should stay in the second-level cache.
 const STRIP: usize = 8;
-
-/// Below this many multiply-adds a call is not worth sharing between threads.
-const SHARED: usize = 1 << 20;
-
-/// Buffers are padded to the widest vector.
-const LANES: usize = 16;
 
 /// See the [module](super).
 ///
@@ -62,7 +60,7 @@ pub fn forward(
     let y =
         output.as_mut().map(|Output { y, write }| Target { stride: y.stride(), from: y.as_mut_ptr(), write: *write });
     let blocks = blocks(direction, start, len);
-    let side = BLOCK.min(len).next_multiple_of(LANES);
+    let side = BLOCK.min(len).next_multiple_of(MAX_LANES);
     let operands = Operands { params: *params, direction, inputs: *inputs, y, side };
     let serial = len * state.len() < SHARED;
     let mut shared = vec![0.0; STRIP.min(blocks.len()) * params.groups * operands.slot()];
@@ -114,7 +112,7 @@ impl Operands<'_> {
 
     /// Channels of a head, padded.
     fn padded(&self) -> usize {
-        self.params.head_dim.next_multiple_of(LANES)
+        self.params.head_dim.next_multiple_of(MAX_LANES)
     }
 
     /// Fills the slot of a block and group.

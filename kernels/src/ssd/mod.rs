@@ -87,6 +87,8 @@ fn check<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, state: &[S], output:
         "{heads} heads cannot be shared between {groups} groups"
     );
     assert_eq!([params.a.len(), params.d.len(), params.dt_bias.len()], [heads; 3], "lengths of a, d and dt_bias");
+    let (least, largest) = params.dt_limit;
+    assert!(least <= largest, "a limit of dt from {least} to {largest}");
     let len = inputs.x.len();
     assert_eq!(inputs.x.width(), heads * head_dim, "columns of x");
     assert_eq!((inputs.dt.len(), inputs.dt.width()), (len, heads), "shape of dt");

@@ -39,7 +39,7 @@ fn group(params: &Params<'_, f64>, head: usize) -> std::ops::Range<usize> {
 
 fn advance(params: &Params<'_, f64>, inputs: &Inputs<'_, f64>, t: usize, head: usize, state: &mut [f64]) {
     let (least, largest) = params.dt_limit;
-    let delta = softplus(inputs.dt.row(t)[head] + params.dt_bias[head]).max(least).min(largest);
+    let delta = softplus(inputs.dt.row(t)[head] + params.dt_bias[head]).clamp(least, largest);
     let decay = (delta * params.a[head]).exp();
     let b = &inputs.b.row(t)[group(params, head)];
     let x = &inputs.x.row(t)[head * params.head_dim..][..params.head_dim];

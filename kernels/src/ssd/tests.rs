@@ -4,7 +4,7 @@ use crate::{
     Rows, RowsMut, TILE, Write,
     backend::Scalar,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, widen},
+    testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
 /// Heads, channels of a head, states, groups, and the limit of Δ.
@@ -347,4 +347,73 @@ fn no_rows_leave_the_state_alone() {
 fn groups_that_do_not_divide_the_heads_are_refused() {
     let case = case(1, Size(3, 2, 2, 2, FREE));
     case.run_all(Level::PORTABLE, Forward, 0);
+}
+
+#[test]
+fn a_nan_reaches_all_that_follows_in_its_head() {
+    let size = Size(2, 17, 5, 1, (0.001, 4.0));
+    let (len, t, head) = (150, 77, 1);
+    let stride = 2 * 17 + MARGIN;
+    let y_of = |rows: std::ops::Range<usize>| {
+        rows.flat_map(|t| t * stride + 1 + head * 17..t * stride + 1 + (head + 1) * 17).collect::<Vec<_>>()
+    };
+    let state_of_head = (head * 5 * 17..(head + 1) * 5 * 17).collect::<Vec<_>>();
+    for level in Level::available() {
+        for (direction, rows) in [(Forward, t..len), (Reverse, 0..t + 1)] {
+            let mut sick = case(len, size);
+            sick.dt[t * 2 + head] = f32::NAN;
+            let (y, state) = sick.run_all(level, direction, 0);
+            let found = nans(&y);
+            assert!(y_of(rows).iter().all(|i| found.contains(i)), "{level} {direction:?}: {found:?}");
+            assert!(found.iter().all(|i| y_of(0..len).contains(i)), "{level} {direction:?}: {found:?}");
+            assert_eq!(nans(&state), state_of_head, "{level} {direction:?}");
+
+            let mut sick = case(len, size);
+            sick.x[t * stride + 2 + head * 17 + 16] = f32::NAN;
+            let channel = (0..5).map(|n| (head * 5 + n) * 17 + 16).collect::<Vec<_>>();
+            assert_eq!(nans(&sick.run_all(level, direction, 0).1), channel, "{level} {direction:?}");
+
+            let mut sick = case(len, size);
+            sick.a[head] = f32::NAN;
+            let (y, state) = sick.run_all(level, direction, 0);
+            assert_eq!((nans(&y), nans(&state)), (y_of(0..len), state_of_head.clone()), "{level} {direction:?}");
+        }
+    }
+    let mut wide = case(len, size).widen();
+    wide.dt[t * 2 + head] = f64::NAN;
+    let (mut y, mut state) = (wide.y.clone(), wide.state.clone());
+    let output = wide.output(&mut y, Write::Set);
+    reference::forward(&wide.params(), Forward, 0, &wide.inputs(0, len), &mut state, Some(output));
+    assert_eq!((nans(&y), nans(&state)), (y_of(t..len), state_of_head));
+}
+
+#[test]
+fn a_rate_or_a_step_beyond_f32_forgets_at_once() {
+    let size = Size(2, 16, 16, 1, FREE);
+    let mut case = case(300, size);
+    case.a = vec![f32::NEG_INFINITY, -0.01];
+    for t in (5..300).step_by(20) {
+        // The first head's step is zero in f32 and forgets nothing; the other's is too long to be added to others.
+        case.dt[2 * t] = -200.0;
+        case.dt[2 * t + 1] = 1e37;
+        let stride = 2 * 16 + MARGIN;
+        case.x[t * stride..(t + 1) * stride].fill(0.0);
+    }
+    let mut wide = case.widen();
+    wide.a[0] = -1e300;
+    wide.dt.iter_mut().filter(|dt| **dt == -200.0).for_each(|dt| *dt = -2000.0);
+    let (mut expected, mut expected_state) = (wide.y.clone(), wide.state.clone());
+    let output = wide.output(&mut expected, Write::Set);
+    reference::forward(&wide.params(), Forward, 0, &wide.inputs(0, 300), &mut expected_state, Some(output));
+    for level in Level::available() {
+        let (y, state) = case.run_all(level, Forward, 0);
+        assert_close(&format!("{level} y"), &y, &expected, 4e-6);
+        assert_close(&format!("{level} state"), &state, &expected_state, 4e-6);
+    }
+}
+
+#[test]
+#[should_panic(expected = "a limit of dt from 2 to 1")]
+fn a_limit_that_holds_nothing_is_refused() {
+    case(1, Size(1, 1, 1, 1, (2.0, 1.0))).run_all(Level::PORTABLE, Forward, 0);
 }

@@ -13,6 +13,10 @@ use crate::{
     ssd::Params,
 };
 
+/// 2 to this power is zero in f32. A step never counts for less: the sums beside it keep their precision, and a step
+/// that is zero stays zero whatever the rate.
+const FORGETS: f64 = -1000.0;
+
 /// One head on its way, with the buffers of its current block.
 pub(super) struct Head<'a> {
     operands: Operands<'a>,
@@ -79,13 +83,13 @@ impl<'a> Head<'a> {
             let (least, largest) = (V::splat(least as f32), V::splat(largest as f32));
             for i in (0..block.len).step_by(V::LANES) {
                 let delta = self.delta.as_mut_ptr().add(i);
-                softplus(V::load(delta).add(bias)).max(least).min(largest).store(delta);
+                largest.min(least.max(softplus(V::load(delta).add(bias)))).store(delta);
             }
         }
-        let rate = f64::from(params.a[self.head]) * LOG2_E;
+        let rate = (f64::from(params.a[self.head]) * LOG2_E).clamp(f64::MIN, f64::MAX);
         let mut sum = 0.0;
         for i in 0..block.len {
-            sum += f64::from(self.delta[i]) * rate;
+            sum += (f64::from(self.delta[i]) * rate).clamp(FORGETS, f64::INFINITY);
             self.sum[i] = sum as f32;
             self.sum_rest[i] = (sum - f64::from(self.sum[i])) as f32;
         }
