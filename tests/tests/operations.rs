@@ -51,13 +51,20 @@ fn widen<S: Scalar>(values: &[S]) -> Vec<f64> {
     values.iter().map(|x| x.to_f64()).collect()
 }
 
-/// Runs a test for each case of an operation's fixture and each sequence of its batch.
+/// The cases that each operation has in the repository.
+const FEWEST_CASES: usize = 4;
+
+/// Runs a test for each case of an operation's fixture and each sequence of its batch, of which there must be some.
 fn for_each_case(operation: &str, test: impl Fn(&Transposed<'_>, &Value)) {
     let folder = fixture::root().join(operation);
     let expected = Expected::read(&folder);
     let cases = read_json(&folder.join("tolerance.json")).expect("the sizes of the cases");
-    for (case, sizes) in cases.as_object().expect("an object of cases") {
-        for batch in 0..size(sizes, "batch") {
+    let cases = cases.as_object().expect("an object of cases");
+    assert!(cases.len() >= FEWEST_CASES, "{operation} has only {} cases", cases.len());
+    for (case, sizes) in cases {
+        let batch = size(sizes, "batch");
+        assert!(batch > 0, "{operation} {case} has no sequence");
+        for batch in 0..batch {
             test(&Transposed { expected: &expected, case, batch }, sizes);
         }
     }

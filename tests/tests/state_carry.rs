@@ -1,6 +1,6 @@
 //! One answer for every way to cut the work: chunks, threads, and states carried by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use longstrand_kernels::{Backend, Cpu, Reference, Rows, TILE, backend::Scalar, simd::Level};
 use longstrand_model::{Chunking, Model, Observer, Request, State, Tap};
@@ -152,5 +152,64 @@ fn parameter_sharing_makes_reverse_complements_agree() {
             .map(f64::from)
             .collect();
         assert_close(&format!("{n_layer} layers"), &widen(&forward.logits), &back, 4e-6);
+    }
+}
+
+/// What is reported of the work, in the order of the reports.
+#[derive(Default)]
+struct Progress(Vec<u64>);
+
+impl<S> Observer<S> for Progress {
+    fn hidden(&mut self, _: Tap, _: u64, _: Rows<'_, S>) {}
+
+    fn advanced(&mut self, work: u64) -> ControlFlow<()> {
+        self.0.push(work);
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn progress_adds_up_to_the_work_and_never_stands_still() {
+    let ids = synthetic::ids(212, 11);
+    for family in FAMILIES {
+        let shape = shape(family);
+        let model = Model::new(Cpu::new(Level::widest()), &shape.checkpoint(12));
+        for (chunk, chunks) in [(212, 1), (100, 3), (64, 4), (4, 53), (1, 212)] {
+            let mut progress = Progress::default();
+            let request = Request { taps: &[Tap::Last], logits: false };
+            let pass = model.encode(&ids, chunks_of(chunk), &request, &mut model.scratch(), &mut progress);
+            assert!(pass.is_continue());
+            let Progress(reports) = progress;
+            let what = format!("{family:?} chunks of {chunk}");
+            assert_eq!(reports.iter().sum::<u64>(), model.work(ids.len() as u64), "{what}");
+            // A causal model reports each chunk; another one each chunk of each sweep, of which the first leaves one out.
+            let strands = if family == Family::CaduceusPs { 2 } else { 1 };
+            let expected = if model.is_causal() { chunks } else { shape.n_layer * strands * (2 * chunks - 1) };
+            assert_eq!(reports.len(), expected, "{what}");
+            if chunk >= 4 {
+                assert!(reports.iter().all(|&work| work > 0), "{what}: {reports:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_state_of_another_model_is_refused() {
+    let model = |family, d_model, n_layer| {
+        let shape = Shape { family, d_model, n_layer };
+        Model::new(Cpu::new(Level::widest()), &shape.checkpoint(13))
+    };
+    let mamba = model(Family::Mamba, 32, 2);
+    let others = [model(Family::Mamba, 32, 3), model(Family::Mamba, 64, 2), model(Family::Mamba2, 32, 2)];
+    let endings = [
+        "expected 2 layers, found 3",
+        "expected sizes of convolution and scan (192, 1024), found (384, 2048)",
+        "expected sizes of convolution and scan (192, 1024), found (576, 4096)",
+    ];
+    for (other, ending) in others.iter().zip(endings) {
+        let mut state = other.initial_state().expect("a causal model");
+        let fed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| feed(&mamba, &mut state, &[7])));
+        let message = fed.expect_err("a refusal").downcast::<String>().expect("a message");
+        assert_eq!(*message, format!("the state is another model's: {ending}"));
     }
 }

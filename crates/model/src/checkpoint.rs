@@ -10,9 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use longstrand_seq::vocab::Vocabulary;
-use sha2::{Digest, Sha256};
 
 mod context;
+mod digest;
 mod error;
 mod layout;
 mod location;
@@ -24,6 +24,7 @@ mod tokenizer;
 pub mod torch;
 mod weights;
 
+use digest::PiecesDigest;
 use tensors::{Entry, Tensors};
 use tokenizer::Tokenizer;
 
@@ -53,8 +54,8 @@ pub struct Checkpoint {
     pub vocabulary: Vocabulary,
     /// The vocabulary's published name.
     pub tokenizer: String,
-    /// SHA-256, in hexadecimal, over `config.json` and the weight files in the order of their names, each preceded by its
-    /// length as 8 little-endian bytes.
+    /// SHA-256, in hexadecimal, over `config.json`, the weight files in the order of their names, and the tokens of the
+    /// alphabet in the order of their ids, one a line; each preceded by its length as 8 little-endian bytes.
     pub digest: String,
     /// Element types of the weights on disk, each once.
     pub stored_types: Vec<StoredType>,
@@ -81,7 +82,7 @@ impl Checkpoint {
         let tokenizer = Tokenizer::read(&files.folder)?;
         let of_name = || context::of_name(&files.name);
         config.trained_context = tokenizer.max_length.or_else(of_name).or(config.trained_context);
-        let mut digest = FileDigest::default();
+        let mut digest = PiecesDigest::default();
         digest.add(&config_json);
         let tensors = read_weights(&files.weights, &mut digest)?;
         Self::assemble(files.name, config, tokenizer, tensors, digest)
@@ -95,12 +96,12 @@ impl Checkpoint {
     pub fn from_bytes(name: &str, config_json: &[u8], weights: &[u8]) -> Result<Self, CheckpointError> {
         let mut config = parse_config(config_json, name.into())?;
         config.trained_context = context::of_name(name).or(config.trained_context);
-        let mut digest = FileDigest::default();
+        let mut digest = PiecesDigest::default();
         digest.add(config_json);
         digest.add(weights);
-        let mut tensors = Tensors::default();
-        tensors.add(weights.to_vec(), Format::of_content(weights).entries(weights, name.into())?)?;
-        Self::assemble(name.into(), config, Tokenizer::default(), tensors, digest)
+        let mut tensors = Tensors::new(name.into());
+        tensors.add(name.into(), weights.to_vec(), Format::of_content(weights).entries(weights, name.into())?)?;
+        Self::assemble(name.into(), config, Tokenizer::none(name.into()), tensors, digest)
     }
 
     /// The model that is built in: Caduceus-Ph, 4 layers of width 256, trained on human chromosomes 20 and X (GRCh37) at
@@ -127,16 +128,18 @@ impl Checkpoint {
         mut config: Config,
         tokenizer: Tokenizer,
         mut tensors: Tensors,
-        digest: FileDigest,
+        mut digest: PiecesDigest,
     ) -> Result<Self, CheckpointError> {
         config.head = layout::head(&tensors, &config);
         let weights = layout::weights(&mut tensors, &config)?;
         let alphabet = tokenizer.alphabet(&config)?;
+        let vocabulary = alphabet.vocabulary();
+        digest.add_vocabulary(&vocabulary);
         Ok(Self {
             name,
             config,
             weights,
-            vocabulary: alphabet.vocabulary(),
+            vocabulary,
             tokenizer: alphabet.name().into(),
             digest: digest.finish(),
             stored_types: tensors.types().to_vec(),
@@ -186,41 +189,27 @@ impl Format {
 }
 
 /// Reads a weight file, or all shards of an index.
-fn read_weights(path: &Path, digest: &mut FileDigest) -> Result<Tensors, CheckpointError> {
-    let mut tensors = Tensors::default();
+fn read_weights(path: &Path, digest: &mut PiecesDigest) -> Result<Tensors, CheckpointError> {
+    let mut tensors = Tensors::new(path.display().to_string());
     if path.extension().is_none_or(|extension| extension != "json") {
         let (bytes, entries) = read_file(path, digest)?;
-        tensors.add(bytes, entries)?;
+        tensors.add(path.display().to_string(), bytes, entries)?;
         return Ok(tensors);
     }
     for (shard, names) in shards::parse(path, &read(path)?)? {
-        let (bytes, entries) = read_file(&path.with_file_name(&shard), digest)?;
+        let file = path.with_file_name(&shard);
+        let (bytes, entries) = read_file(&file, digest)?;
         shards::check(path, &shard, &names, entries.iter().map(|(name, _)| name))?;
-        tensors.add(bytes, entries)?;
+        tensors.add(file.display().to_string(), bytes, entries)?;
     }
     Ok(tensors)
 }
 
 type FileEntries = (Vec<u8>, Vec<(String, Entry)>);
 
-fn read_file(path: &Path, digest: &mut FileDigest) -> Result<FileEntries, CheckpointError> {
+fn read_file(path: &Path, digest: &mut PiecesDigest) -> Result<FileEntries, CheckpointError> {
     let bytes = read(path)?;
     digest.add(&bytes);
     let entries = Format::of_name(path).entries(&bytes, path.display().to_string())?;
     Ok((bytes, entries))
-}
-
-/// One digest over several files.
-#[derive(Default)]
-struct FileDigest(Sha256);
-
-impl FileDigest {
-    fn add(&mut self, file: &[u8]) {
-        self.0.update((file.len() as u64).to_le_bytes());
-        self.0.update(file);
-    }
-
-    fn finish(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }

@@ -15,6 +15,7 @@ mod mixer;
 mod state_spaces;
 
 use fields::Fields;
+pub(crate) use fields::excerpt;
 
 pub use error::ConfigError;
 pub use mixer::{Mamba2Config, MambaConfig, MixerConfig};
@@ -205,6 +206,11 @@ impl Config {
         }
     }
 
+    /// Whether every position depends on those before it alone.
+    pub fn is_causal(&self) -> bool {
+        self.directions == Directions::Causal && self.rcps.is_none()
+    }
+
     /// Channels of the residual stream and of the final norm's output: D, or 2 D in an RCPS model.
     pub fn hidden_width(&self) -> usize {
         if self.rcps.is_some() { 2 * self.d_model } else { self.d_model }
@@ -214,4 +220,42 @@ impl Config {
 /// The first key that gives the training window, in bases.
 fn trained_context(fields: &Fields<'_>) -> Option<u64> {
     ["max_position_embeddings", "max_position", "max_seq_len", "seq_len"].into_iter().find_map(|key| fields.hint(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_taps_than_are_computed_are_refused_in_every_dialect() {
+        for (text, key) in [
+            (
+                r#"{"model_type": "mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 16, "conv_kernel": 17}"#,
+                "conv_kernel",
+            ),
+            (
+                r#"{"model_type": "mamba2", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 16, "num_heads": 2,
+                    "n_groups": 1, "conv_kernel": 17}"#,
+                "conv_kernel",
+            ),
+            (r#"{"d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {"d_conv": 17}}"#, "ssm_cfg.d_conv"),
+            (
+                r#"{"d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {"layer": "Mamba2", "d_conv": 17}}"#,
+                "ssm_cfg.d_conv",
+            ),
+            (
+                r#"{"model_type": "caduceus", "d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {"d_conv": 17}}"#,
+                "ssm_cfg.d_conv",
+            ),
+        ] {
+            let message = Config::parse(text.as_bytes()).unwrap_err().to_string();
+            assert_eq!(message, format!("\"{key}\": expected a whole number from 1 to 16, found 17"));
+            assert!(Config::parse(text.replace("17", "16").as_bytes()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_told() {
+        assert_eq!(Config::parse(b"[1]").unwrap_err().to_string(), "expected a JSON object, found [1]");
+    }
 }

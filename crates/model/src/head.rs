@@ -2,12 +2,13 @@
 
 use longstrand_kernels::backend::Scalar;
 use longstrand_kernels::lm_head::LmHead;
-use longstrand_kernels::{Backend, Rows, RowsMut, Write};
+use longstrand_kernels::{Backend, Rows, RowsMut, Write, pool};
 
 use crate::checkpoint::Weights;
 use crate::config::{ClassifierPooling, Config, Head};
 use crate::encode::Chunking;
-use crate::model::{Model, Observer, Request, Tap};
+use crate::model::Model;
+use crate::output::{Observer, Request, Tap};
 use crate::scratch::Scratch;
 use crate::strand::Arrangement;
 
@@ -86,80 +87,95 @@ impl<B: Backend> Model<B> {
         let classifier = self.classifier.as_ref()?;
         assert!(!ids.is_empty(), "an empty sequence has no class");
         let d = self.config().d_model;
-        let mut pooler = Pooler {
-            pooling: classifier.pooling,
-            halves: vec![Pooled::new(d); self.width() / d],
-            len: ids.len() as u64,
-        };
+        let mut pooler = Pooler::new(classifier.pooling, self.width(), d, ids.len());
         let request = Request { taps: &[Tap::Last], logits: false };
         let _ = self.encode(ids, chunking, &request, scratch, &mut pooler);
+        let halves = pooler.finish::<B::Scalar>();
         let mut scores = vec![0.0; classifier.labels];
-        for (slot, half) in pooler.halves.iter().enumerate() {
-            let pooled = half.finish(classifier.pooling, ids.len(), slot == 1);
+        let strands = (halves.len() / d) as f64;
+        for half in halves.chunks_exact(d) {
             let mut out = vec![B::Scalar::default(); classifier.labels];
             let out_rows = RowsMut::new(&mut out, classifier.labels);
-            self.backend.linear(&classifier.score, Rows::new(&pooled, d), out_rows, Write::Set);
+            self.backend.linear(&classifier.score, Rows::new(half, d), out_rows, Write::Set);
             for (score, out) in scores.iter_mut().zip(out) {
-                *score += out.to_f64() / pooler.halves.len() as f64;
+                *score += out.to_f64() / strands;
             }
         }
         Some(scores.into_iter().map(B::Scalar::from_f64).collect())
     }
 }
 
-/// Pools the final hidden states of each half.
+/// Pools the final hidden states, the halves of an RCPS model side by side.
 struct Pooler {
     pooling: ClassifierPooling,
-    halves: Vec<Pooled>,
-    len: u64,
-}
-
-/// A half's pooled state, `[D]`.
-#[derive(Clone)]
-struct Pooled {
+    /// `[D]` or `[2 D]`
     value: Vec<f64>,
-    seen: bool,
+    d_model: usize,
+    /// Positions of the sequence.
+    len: usize,
 }
 
-impl Pooled {
-    fn new(d: usize) -> Self {
-        Self { value: vec![0.0; d], seen: false }
+impl Pooler {
+    fn new(pooling: ClassifierPooling, width: usize, d_model: usize, len: usize) -> Self {
+        let start = if pooling == ClassifierPooling::Max { f64::NEG_INFINITY } else { 0.0 };
+        Self { pooling, value: vec![start; width], d_model, len }
     }
 
-    fn finish<S: Scalar>(&self, pooling: ClassifierPooling, len: usize, reverse: bool) -> Vec<S> {
-        let scale = if pooling == ClassifierPooling::Mean { 1.0 / len as f64 } else { 1.0 };
-        let mut value: Vec<S> = self.value.iter().map(|x| S::from_f64(x * scale)).collect();
-        if reverse {
-            value.reverse();
+    /// Keeps of each half its first or last position. The second half is the reverse complement's, whose last position
+    /// is the first here.
+    fn keep<S: Scalar>(&mut self, start: u64, rows: Rows<'_, S>) {
+        for (slot, half) in self.value.chunks_exact_mut(self.d_model).enumerate() {
+            let is_first = (self.pooling == ClassifierPooling::First) == (slot == 0);
+            let position = if is_first { 0 } else { self.len as u64 - 1 };
+            let Some(t) = position.checked_sub(start).filter(|&t| t < rows.len() as u64) else { continue };
+            let row = &rows.row(t as usize)[slot * self.d_model..];
+            half.iter_mut().zip(row).for_each(|(value, x)| *value = x.to_f64());
         }
-        value
     }
 
-    fn add<S: Scalar>(&mut self, row: &[S], join: impl Fn(f64, f64) -> f64) {
-        for (value, x) in self.value.iter_mut().zip(row) {
-            *value = if self.seen { join(*value, x.to_f64()) } else { x.to_f64() };
+    /// The pooled halves, `[D]` each, each with the channels in the order of its own orientation.
+    fn finish<S: Scalar>(mut self) -> Vec<S> {
+        if self.pooling == ClassifierPooling::Mean {
+            let scale = 1.0 / self.len as f64;
+            self.value.iter_mut().for_each(|x| *x *= scale);
         }
-        self.seen = true;
+        self.value.chunks_exact_mut(self.d_model).skip(1).for_each(<[f64]>::reverse);
+        self.value.into_iter().map(S::from_f64).collect()
     }
 }
 
 impl<S: Scalar> Observer<S> for Pooler {
     fn hidden(&mut self, _: Tap, start: u64, rows: Rows<'_, S>) {
-        let d = self.halves[0].value.len();
-        for t in 0..rows.len() {
-            for (slot, half) in self.halves.iter_mut().enumerate() {
-                let row = &rows.row(t)[slot * d..][..d];
-                let position = start + t as u64;
-                // The second half is the reverse complement's, whose last position is the first here.
-                let (first, last) = if slot == 0 { (0, self.len - 1) } else { (self.len - 1, 0) };
-                match self.pooling {
-                    ClassifierPooling::Mean => half.add(row, |sum, x| sum + x),
-                    ClassifierPooling::Max => half.add(row, f64::max),
-                    ClassifierPooling::First if position == first => half.add(row, |_, x| x),
-                    ClassifierPooling::Last if position == last => half.add(row, |_, x| x),
-                    ClassifierPooling::First | ClassifierPooling::Last => {}
-                }
-            }
+        let all = (0..rows.len()).map(|t| rows.row(t));
+        match self.pooling {
+            ClassifierPooling::Mean => all.for_each(|row| pool::add_rows(row, &mut self.value)),
+            ClassifierPooling::Max => all.for_each(|row| pool::max_rows(row, &mut self.value)),
+            ClassifierPooling::First | ClassifierPooling::Last => self.keep(start, rows),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pools five positions of a model of width 2 and two halves, handed over in two parts.
+    fn pooled(pooling: ClassifierPooling) -> Vec<f64> {
+        let rows: Vec<f64> = (0..20).map(|i| f64::from((7 * i) % 20)).collect();
+        let mut pooler = Pooler::new(pooling, 4, 2, 5);
+        for (start, part) in [(0, &rows[..12]), (3, &rows[12..])] {
+            pooler.hidden(Tap::Last, start, Rows::new(part, 4));
+        }
+        pooler.finish()
+    }
+
+    /// The rows are 0 7 14 1, 8 15 2 9, 16 3 10 17, 4 11 18 5, 12 19 6 13; the second half is reversed in length and
+    /// channels.
+    #[test]
+    fn each_half_is_pooled_in_its_own_orientation() {
+        assert_eq!(pooled(ClassifierPooling::Mean), [8.0, 11.0, 9.0, 10.0]);
+        assert_eq!(pooled(ClassifierPooling::Max), [16.0, 19.0, 17.0, 18.0]);
+        assert_eq!(pooled(ClassifierPooling::First), [0.0, 7.0, 13.0, 6.0]);
+        assert_eq!(pooled(ClassifierPooling::Last), [12.0, 19.0, 1.0, 14.0]);
     }
 }

@@ -1,11 +1,11 @@
 //! A layer made ready for a backend, and the pass of one chunk of one strand through it.
 
-use longstrand_kernels::{Backend, Direction, Rows, RowsMut, Write, norm};
+use longstrand_kernels::{Backend, Direction, RowsMut, Write, norm};
 
 use crate::checkpoint::{LayerWeights, NormWeights};
 use crate::config::{Config, Directions, NormConfig, NormKind, Strategy};
 use crate::mixer::{Core, MixerState, Preparation, Projections, Readout, Stretch, convert};
-use crate::scratch::Scratch;
+use crate::scratch::{Place, Scratch};
 
 /// A norm made ready.
 #[derive(Debug)]
@@ -52,13 +52,23 @@ struct Branch<B: Backend> {
 
 /// How the branches of a layer come together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Join {
+pub(crate) enum Join {
     /// One gate and one output projection on the sum of the cores' outputs.
     SumBeforeProjection,
     /// Each branch has its output projection; the results are added.
     Sum,
     /// Each branch has its output projection; the results are multiplied.
     Product,
+}
+
+impl Join {
+    pub(crate) fn of(config: &Config) -> Self {
+        match config.directions {
+            Directions::Bidirectional { strategy: Strategy::Add, tied: true } => Self::SumBeforeProjection,
+            Directions::Bidirectional { strategy: Strategy::Multiply, .. } => Self::Product,
+            _ => Self::Sum,
+        }
+    }
 }
 
 /// A layer: norm, mixer of one or two directions, residual.
@@ -76,7 +86,7 @@ pub(crate) type LayerState<S> = Vec<MixerState<S>>;
 /// A stretch of a strand at a layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunk {
-    /// Absolute position of the first row.
+    /// Absolute position of the first row, 0-based.
     pub(crate) start: u64,
     /// Whether the layer meets the strand backwards in time.
     pub(crate) backwards: bool,
@@ -84,11 +94,7 @@ pub(crate) struct Chunk {
 
 impl<B: Backend> Layer<B> {
     pub(crate) fn new(backend: &B, config: &Config, weights: &LayerWeights, flip_channels: bool) -> Self {
-        let join = match config.directions {
-            Directions::Bidirectional { strategy: Strategy::Add, tied: true } => Join::SumBeforeProjection,
-            Directions::Bidirectional { strategy: Strategy::Multiply, .. } => Join::Product,
-            _ => Join::Sum,
-        };
+        let join = Join::of(config);
         let prepare = Preparation { flip_channels, sums_directions: join == Join::SumBeforeProjection };
         let branch = |weights, direction| Branch {
             projections: Projections::new(backend, &config.mixer, config.d_model, weights, prepare),
@@ -101,8 +107,34 @@ impl<B: Backend> Layer<B> {
         Self { d_model: config.d_model, norm, branches, join }
     }
 
+    /// Width of the residual stream, D.
+    pub(crate) fn width(&self) -> usize {
+        self.d_model
+    }
+
     pub(crate) fn zero_state(&self) -> LayerState<B::Scalar> {
         self.branches.iter().map(|branch| branch.core.zero_state()).collect()
+    }
+
+    /// Bytes of the state of each branch, in the order of the branches.
+    pub(crate) fn state_bytes(&self) -> impl Iterator<Item = usize> {
+        self.branches.iter().map(|branch| {
+            let (conv, ssm) = branch.core.state_sizes();
+            (conv + ssm) * size_of::<B::Scalar>()
+        })
+    }
+
+    /// Panics unless the state has the sizes of this layer's.
+    pub(crate) fn check_state(&self, state: &LayerState<B::Scalar>) {
+        let (expected, found) = (self.branches.len(), state.len());
+        assert!(expected == found, "the state is another model's: expected {expected} directions, found {found}");
+        for (branch, state) in self.branches.iter().zip(state) {
+            let (expected, found) = (branch.core.state_sizes(), (state.conv.len(), state.ssm.len()));
+            assert!(
+                expected == found,
+                "the state is another model's: expected sizes of convolution and scan {expected:?}, found {found:?}"
+            );
+        }
     }
 
     /// The direction of every branch on a strand.
@@ -110,55 +142,51 @@ impl<B: Backend> Layer<B> {
         self.branches.iter().map(move |branch| branch.on(backwards))
     }
 
-    /// Advances the state of the one branch `index` over a chunk of the residual stream, computing nothing else.
+    /// Advances the state of the one branch `index` over a chunk of the residual stream, `[L, D]`, computing nothing else.
     pub(crate) fn advance(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         index: usize,
         chunk: Chunk,
         residual: &[B::Scalar],
         state: &mut MixerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
     ) {
-        let stretch = self.stretch(index, chunk, residual);
-        backend.norm(&self.norm.params(), residual, scratch.normed.get(stretch.rows));
-        self.project(backend, index, stretch.rows, false, scratch);
-        self.branches[index].core.run(backend, stretch, state, scratch, None);
+        let rows = self.normalize(place, residual);
+        self.projections(index).project(place, rows, false);
+        self.branches[index].core.run(place, self.stretch(index, chunk, rows), state, None);
     }
 
     /// Passes a chunk of the residual stream, `[L, D]`, through the layer in place.
     pub(crate) fn forward(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         chunk: Chunk,
         residual: &mut [B::Scalar],
         states: &mut LayerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
     ) {
-        let rows = residual.len() / self.d_model;
-        backend.norm(&self.norm.params(), residual, scratch.normed.get(rows));
+        self.normalize(place, residual);
         match self.join {
-            Join::SumBeforeProjection => self.forward_shared(backend, chunk, residual, states, scratch),
-            Join::Sum => self.forward_sum(backend, chunk, residual, states, scratch),
-            Join::Product => self.forward_product(backend, chunk, residual, states, scratch),
+            Join::SumBeforeProjection => self.forward_shared(place, chunk, residual, states),
+            Join::Sum | Join::Product => self.forward_each(place, chunk, residual, states),
         }
     }
 
+    /// Both branches between one pair of projections.
     fn forward_shared(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         chunk: Chunk,
         residual: &mut [B::Scalar],
         states: &mut LayerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
     ) {
         let rows = residual.len() / self.d_model;
-        self.project(backend, 0, rows, true, scratch);
+        self.projections(0).project(place, rows, true);
         for (i, (branch, state)) in self.branches.iter().zip(states).enumerate() {
             let write = if i == 0 { Write::Set } else { Write::Add };
             let readout = Readout { write, gate: false };
-            branch.core.run(backend, self.stretch(i, chunk, residual), state, scratch, Some(readout));
+            branch.core.run(place, self.stretch(i, chunk, rows), state, Some(readout));
         }
+        let Place { backend, scratch } = place;
         if !self.branches[0].core.always_gates() {
             backend.silu_gate(scratch.y.get(rows), scratch.projected.z.rows(rows));
         }
@@ -166,58 +194,38 @@ impl<B: Backend> Layer<B> {
         backend.linear(self.projections(0).out(), scratch.y.rows(rows), residual, Write::Add);
     }
 
-    fn forward_sum(
+    /// Each branch with its own gate and output projection.
+    fn forward_each(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         chunk: Chunk,
         residual: &mut [B::Scalar],
         states: &mut LayerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
     ) {
         let rows = residual.len() / self.d_model;
         for (i, state) in states.iter_mut().enumerate() {
-            self.run_gated(backend, i, self.stretch(i, chunk, residual), state, scratch);
-            let residual = RowsMut::new(residual, self.d_model);
-            backend.linear(self.projections(i).out(), scratch.y.rows(rows), residual, Write::Add);
+            self.projections(i).project(place, rows, true);
+            let readout = Readout { write: Write::Set, gate: true };
+            self.branches[i].core.run(place, self.stretch(i, chunk, rows), state, Some(readout));
+            let Scratch { y, mixed, .. } = &mut *place.scratch;
+            let (out, write) = match self.join {
+                Join::Product => (mixed[i].rows_mut(rows), Write::Set),
+                _ => (RowsMut::new(&mut *residual, self.d_model), Write::Add),
+            };
+            place.backend.linear(self.projections(i).out(), y.rows(rows), out, write);
+        }
+        if self.join == Join::Product {
+            let [first, second] = &mut place.scratch.mixed;
+            place.backend.multiply(first.get(rows), second.get(rows));
+            place.backend.add(residual, first.get(rows));
         }
     }
 
-    fn forward_product(
-        &self,
-        backend: &B,
-        chunk: Chunk,
-        residual: &mut [B::Scalar],
-        states: &mut LayerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
-    ) {
+    /// Norms a chunk of the residual stream into the scratch's `normed`, and returns its number of rows.
+    fn normalize(&self, place: &mut Place<'_, B>, residual: &[B::Scalar]) -> usize {
         let rows = residual.len() / self.d_model;
-        for (i, state) in states.iter_mut().enumerate() {
-            self.run_gated(backend, i, self.stretch(i, chunk, residual), state, scratch);
-            let out = self.projections(i).out();
-            backend.linear(out, scratch.y.rows(rows), scratch.mixed[i].rows_mut(rows), Write::Set);
-        }
-        let [first, second] = &mut scratch.mixed;
-        backend.multiply(first.get(rows), second.get(rows));
-        backend.add(residual, first.get(rows));
-    }
-
-    /// One branch with its own gate, from `normed` to `y`.
-    fn run_gated(
-        &self,
-        backend: &B,
-        index: usize,
-        stretch: Stretch,
-        state: &mut MixerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
-    ) {
-        self.project(backend, index, stretch.rows, true, scratch);
-        let readout = Readout { write: Write::Set, gate: true };
-        self.branches[index].core.run(backend, stretch, state, scratch, Some(readout));
-    }
-
-    fn project(&self, backend: &B, index: usize, rows: usize, gate: bool, scratch: &mut Scratch<B::Scalar>) {
-        let Scratch { normed, projected, .. } = scratch;
-        self.projections(index).project(backend, normed.filled(rows), self.d_model, gate, projected);
+        place.backend.norm(&self.norm.params(), residual, place.scratch.normed.get(rows));
+        rows
     }
 
     fn projections(&self, index: usize) -> &Projections<B> {
@@ -225,8 +233,7 @@ impl<B: Backend> Layer<B> {
         own.or(self.branches[0].projections.as_ref()).expect("the forward direction has projections")
     }
 
-    fn stretch(&self, index: usize, chunk: Chunk, residual: &[B::Scalar]) -> Stretch {
-        let rows = Rows::new(residual, self.d_model).len();
+    fn stretch(&self, index: usize, chunk: Chunk, rows: usize) -> Stretch {
         Stretch { direction: self.branches[index].on(chunk.backwards), start: chunk.start, rows }
     }
 }

@@ -9,12 +9,13 @@ mod head;
 mod layer;
 mod mixer;
 mod model;
+mod output;
 mod scratch;
 mod strand;
 mod stream;
 
 pub use encode::Chunking;
-pub use mixer::MixerState;
-pub use model::{Model, Observer, Request, Tap};
+pub use model::Model;
+pub use output::{Observer, Request, Tap};
 pub use scratch::Scratch;
 pub use stream::State;

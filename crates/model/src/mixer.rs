@@ -3,11 +3,11 @@
 //! The two directions of a tied bidirectional block share x and z, which are computed once, and the output
 //! projection, which is linear and so runs once on the sum of the directions (strategy "add").
 
-use longstrand_kernels::{Backend, Direction, Rows, Write};
+use longstrand_kernels::{Backend, Direction, Write};
 
 use crate::checkpoint::{LinearWeights, MixerWeights};
 use crate::config::MixerConfig;
-use crate::scratch::{Projected, Scratch};
+use crate::scratch::{Place, Scratch};
 
 mod mamba;
 mod mamba2;
@@ -17,11 +17,11 @@ use mamba2::Mamba2Core;
 
 /// The recurrent state of one direction of one layer: what has to be known of everything on one side of a position.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MixerState<S> {
+pub(crate) struct MixerState<S> {
     /// Inputs of the convolution, `[K-1, C]`.
-    pub conv: Vec<S>,
-    /// State of the scan: `[N, D]` for Mamba, `[H, N, P]` for Mamba-2.
-    pub ssm: Vec<S>,
+    pub(crate) conv: Vec<S>,
+    /// State of the scan: `[N, I]` for Mamba, `[H, N, P]` for Mamba-2.
+    pub(crate) ssm: Vec<S>,
 }
 
 /// Input and output projections.
@@ -70,23 +70,17 @@ impl<B: Backend> Projections<B> {
         Some(Self { main, z, dt, out })
     }
 
-    /// Computes what the cores read: always what drives the state, and the gate when `gate`.
-    pub(crate) fn project(
-        &self,
-        backend: &B,
-        x: &[B::Scalar],
-        d_model: usize,
-        gate: bool,
-        to: &mut Projected<B::Scalar>,
-    ) {
-        let x = Rows::new(x, d_model);
-        let rows = x.len();
-        backend.linear(&self.main, x, to.main.rows_mut(rows), Write::Set);
+    /// Computes what the cores read of the scratch's `normed`: always what drives the state, and the gate when `gate`.
+    pub(crate) fn project(&self, place: &mut Place<'_, B>, rows: usize, gate: bool) {
+        let Place { backend, scratch } = place;
+        let Scratch { normed, projected, .. } = &mut **scratch;
+        let x = normed.rows(rows);
+        backend.linear(&self.main, x, projected.main.rows_mut(rows), Write::Set);
         if let Some(dt) = &self.dt {
-            backend.linear(dt, x, to.dt.rows_mut(rows), Write::Set);
+            backend.linear(dt, x, projected.dt.rows_mut(rows), Write::Set);
         }
         if gate {
-            backend.linear(&self.z, x, to.z.rows_mut(rows), Write::Set);
+            backend.linear(&self.z, x, projected.z.rows_mut(rows), Write::Set);
         }
     }
 
@@ -173,11 +167,16 @@ impl<B: Backend> Core<B> {
 
     /// The state before the start of a sequence.
     pub(crate) fn zero_state(&self) -> MixerState<B::Scalar> {
-        let (conv, ssm) = match self {
+        let (conv, ssm) = self.state_sizes();
+        MixerState { conv: vec![B::Scalar::default(); conv], ssm: vec![B::Scalar::default(); ssm] }
+    }
+
+    /// Values that a state keeps for the convolution and for the scan.
+    pub(crate) fn state_sizes(&self) -> (usize, usize) {
+        match self {
             Self::Mamba(core) => core.state_sizes(),
             Self::Mamba2(core) => core.state_sizes(),
-        };
-        MixerState { conv: vec![B::Scalar::default(); conv], ssm: vec![B::Scalar::default(); ssm] }
+        }
     }
 
     /// Whether the gate is applied inside the core whatever [`Readout::gate`] says.
@@ -188,15 +187,14 @@ impl<B: Backend> Core<B> {
     /// Walks a stretch from `state`, reading the scratch's projections; with a readout, writes its `y`.
     pub(crate) fn run(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         stretch: Stretch,
         state: &mut MixerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
         readout: Option<Readout>,
     ) {
         match self {
-            Self::Mamba(core) => core.run(backend, stretch, state, scratch, readout),
-            Self::Mamba2(core) => core.run(backend, stretch, state, scratch, readout),
+            Self::Mamba(core) => core.run(place, stretch, state, readout),
+            Self::Mamba2(core) => core.run(place, stretch, state, readout),
         }
     }
 }

@@ -1,52 +1,14 @@
 //! A model made ready for a backend.
 
-use std::ops::ControlFlow;
-
-use longstrand_kernels::{Backend, Rows, embedding::complement_table};
+use longstrand_kernels::{Backend, embedding::complement_table};
 
 use crate::checkpoint::Checkpoint;
-use crate::config::{Config, Directions};
+use crate::config::Config;
 use crate::head::{Classifier, LanguageHead};
 use crate::layer::{Layer, Norm};
 use crate::mixer::convert;
-use crate::scratch::Scratch;
+use crate::scratch::{Place, Scratch};
 use crate::strand::{Arrangement, strands};
-
-/// Where hidden states are read.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Tap {
-    /// The residual stream after this many blocks; 0 is the embedding.
-    Block(usize),
-    /// The output of the final norm, which is what the head reads.
-    Last,
-}
-
-/// What a pass is asked for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
-    /// Where to read hidden states.
-    pub taps: &'a [Tap],
-    /// Whether to compute the language-model head.
-    pub logits: bool,
-}
-
-/// Receives what a pass computes.
-pub trait Observer<S> {
-    /// Hidden states at `tap` of the positions from `start` on, `[L, width]`; see [`Model::width`]. Positions come in
-    /// order at each tap.
-    fn hidden(&mut self, tap: Tap, start: u64, rows: Rows<'_, S>);
-
-    /// Logits of the positions from `start` on, `[L, V]`, in the order of positions.
-    fn logits(&mut self, start: u64, rows: Rows<'_, S>) {
-        let _ = (start, rows);
-    }
-
-    /// Some of [`Model::work`] has been done; breaking ends the pass.
-    fn advanced(&mut self, work: u64) -> ControlFlow<()> {
-        let _ = work;
-        ControlFlow::Continue(())
-    }
-}
 
 /// A model whose weights are ready for backend `B`.
 #[derive(Debug)]
@@ -56,8 +18,8 @@ pub struct Model<B: Backend> {
     pub(crate) layers: Vec<Layer<B>>,
     /// What each strand starts from, `[V, D]`.
     pub(crate) tables: Vec<Vec<B::Scalar>>,
-    norm_f: Norm<B::Scalar>,
-    language_head: Option<LanguageHead<B>>,
+    pub(crate) norm_f: Norm<B::Scalar>,
+    pub(crate) language_head: Option<LanguageHead<B>>,
     pub(crate) classifier: Option<Classifier<B>>,
 }
 
@@ -99,10 +61,11 @@ impl<B: Backend> Model<B> {
 
     /// Whether every position depends on those before it alone, so that a sequence can be fed piece by piece.
     pub fn is_causal(&self) -> bool {
-        self.config.directions == Directions::Causal && self.config.rcps.is_none()
+        self.config.is_causal()
     }
 
-    /// How much is reported to [`Observer::advanced`] in a pass over `len` positions.
+    /// How much is reported to [`Observer::advanced`](crate::Observer::advanced), all in all, in a pass over `len`
+    /// positions, however they are chunked.
     pub fn work(&self, len: u64) -> u64 {
         len * (self.config.n_layer * strands(self.config.rcps.as_ref())) as u64
     }
@@ -112,84 +75,13 @@ impl<B: Backend> Model<B> {
         Scratch::new(&self.config)
     }
 
-    /// Writes each strand's embedding of `ids`, `[L, D]`.
+    /// Where chunks are computed.
+    pub(crate) fn place<'a>(&'a self, scratch: &'a mut Scratch<B::Scalar>) -> Place<'a, B> {
+        Place { backend: &self.backend, scratch }
+    }
+
+    /// Writes a strand's embedding of `ids`, `[L, D]`.
     pub(crate) fn embed(&self, strand: usize, ids: &[u8], residual: &mut [B::Scalar]) {
         self.backend.embedding(&self.tables[strand], ids, residual);
-    }
-
-    /// Hands a chunk's residual streams after `blocks` blocks to the observer if the request asks for them.
-    pub(crate) fn emit_block(
-        &self,
-        blocks: usize,
-        start: u64,
-        residuals: &[&[B::Scalar]],
-        request: &Request<'_>,
-        scratch: &mut Scratch<B::Scalar>,
-        observer: &mut dyn Observer<B::Scalar>,
-    ) {
-        let tap = Tap::Block(blocks);
-        if request.taps.contains(&tap) {
-            let arrangement = Arrangement::after_blocks(&self.config, blocks);
-            self.publish(tap, arrangement, start, residuals, &mut scratch.halves, observer);
-        }
-    }
-
-    /// Norms a chunk's residual streams after the last block, and hands over what the request asks for.
-    pub(crate) fn emit_last(
-        &self,
-        start: u64,
-        residuals: &[&[B::Scalar]],
-        request: &Request<'_>,
-        scratch: &mut Scratch<B::Scalar>,
-        observer: &mut dyn Observer<B::Scalar>,
-    ) {
-        let wants_hidden = request.taps.contains(&Tap::Last);
-        let wants_logits = request.logits && self.language_head.is_some();
-        if !wants_hidden && !wants_logits {
-            return;
-        }
-        let rows = residuals[0].len() / self.config.d_model;
-        for (residual, normed) in residuals.iter().zip(&mut scratch.mixed) {
-            self.backend.norm(&self.norm_f.params(), residual, normed.get(rows));
-        }
-        let Scratch { mixed, halves, logits, .. } = scratch;
-        let normed: Vec<&[B::Scalar]> = mixed.iter().take(residuals.len()).map(|half| half.filled(rows)).collect();
-        let arrangement = Arrangement::after_blocks(&self.config, self.config.n_layer);
-        if wants_hidden {
-            self.publish(Tap::Last, arrangement, start, &normed, halves, observer);
-        }
-        if wants_logits && let Some(head) = &self.language_head {
-            let normed: Vec<_> = normed.iter().map(|half| Rows::new(half, self.config.d_model)).collect();
-            head.forward(&self.backend, &normed, logits.get(rows));
-            observer.logits(start, logits.rows(rows));
-        }
-    }
-
-    /// Hands rows over in the published form: the stream itself, or for RCPS slot a beside slot b.
-    fn publish(
-        &self,
-        tap: Tap,
-        arrangement: Arrangement,
-        start: u64,
-        strands: &[&[B::Scalar]],
-        halves: &mut crate::scratch::Plane<B::Scalar>,
-        observer: &mut dyn Observer<B::Scalar>,
-    ) {
-        let d = self.config.d_model;
-        if let [stream] = strands {
-            observer.hidden(tap, start, Rows::new(stream, d));
-            return;
-        }
-        let rows = strands[0].len() / d;
-        for (t, out) in halves.get(rows).chunks_exact_mut(2 * d).enumerate() {
-            for (slot, strand) in arrangement.slots().into_iter().enumerate() {
-                let half = &mut out[slot * d..][..d];
-                half.copy_from_slice(&strands[strand][t * d..][..d]);
-                if strand == 1 {
-                    half.reverse();
-                }
-            }
-        }
-        observer.hidden(tap, start, halves.rows(rows));
     }
 }

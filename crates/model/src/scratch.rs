@@ -1,10 +1,11 @@
 //! Buffers that a forward pass works in, kept from call to call.
 
-use longstrand_kernels::{Rows, RowsMut, backend::Scalar};
+use longstrand_kernels::{Backend, Rows, RowsMut, backend::Scalar};
 
-use crate::config::{Config, MixerConfig};
+use crate::config::{Config, Head, MixerConfig};
+use crate::layer::Join;
 
-/// A `[rows, width]` buffer that grows to the most rows ever asked for.
+/// A `[rows, width]` buffer that grows to the most rows ever asked for. One that a model never uses has width 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Plane<S> {
     data: Vec<S>,
@@ -25,6 +26,7 @@ impl<S: Scalar> Plane<S> {
     pub(crate) fn get(&mut self, rows: usize) -> &mut [S] {
         let len = rows * self.width;
         if self.data.len() < len {
+            self.data.reserve_exact(len - self.data.len());
             self.data.resize(len, S::default());
         }
         &mut self.data[..len]
@@ -93,37 +95,95 @@ pub struct Scratch<S> {
     pub(crate) residual: Plane<S>,
 }
 
+/// Where a chunk is computed: on what, and in which buffers.
+pub(crate) struct Place<'a, B: Backend> {
+    pub(crate) backend: &'a B,
+    pub(crate) scratch: &'a mut Scratch<B::Scalar>,
+}
+
 impl<S: Scalar> Scratch<S> {
     /// Empty buffers of the widths that a model needs.
     pub fn new(config: &Config) -> Self {
         let d = config.d_model;
         let inner = config.mixer.d_inner();
-        let (channels, heads, selected) = match &config.mixer {
-            MixerConfig::Mamba(c) => (inner, 1, c.dt_rank + 2 * c.d_state),
-            MixerConfig::Mamba2(c) => (c.conv_channels(), c.n_heads, 1),
+        let (channels, heads, selected, delta) = match &config.mixer {
+            MixerConfig::Mamba(c) => (inner, 0, c.dt_rank + 2 * c.d_state, inner),
+            MixerConfig::Mamba2(c) => (c.conv_channels(), c.n_heads, 0, 0),
         };
+        let when = |used: bool, width: usize| Plane::new(if used { width } else { 0 });
+        let (rcps, join) = (config.rcps.is_some(), Join::of(config));
+        let is_mamba2 = matches!(config.mixer, MixerConfig::Mamba2(_));
         Self {
             normed: Plane::new(d),
             projected: Projected { main: Plane::new(channels), z: Plane::new(inner), dt: Plane::new(heads) },
             conv: Plane::new(channels),
             selected: Plane::new(selected),
-            delta: Plane::new(inner),
+            delta: Plane::new(delta),
             y: Plane::new(inner),
-            y_direction: Plane::new(inner),
-            mixed: [Plane::new(d), Plane::new(d)],
-            halves: Plane::new(2 * d),
-            logits: Plane::new(config.vocab_size),
-            residual: Plane::new(d),
+            y_direction: when(is_mamba2 && join == Join::SumBeforeProjection, inner),
+            mixed: [Plane::new(d), when(rcps || join == Join::Product, d)],
+            halves: when(rcps, 2 * d),
+            logits: when(matches!(config.head, Head::LanguageModel { .. }), config.vocab_size),
+            residual: when(config.is_causal(), d),
         }
     }
 
-    /// Bytes that a position of a chunk takes.
+    /// Bytes that a position of a chunk takes in a pass that is asked for hidden states and logits.
     pub fn bytes_per_position(config: &Config) -> usize {
-        let inner = config.mixer.d_inner();
-        let width = match &config.mixer {
-            MixerConfig::Mamba(c) => 5 * inner + c.dt_rank + 2 * c.d_state,
-            MixerConfig::Mamba2(c) => 3 * inner + 2 * c.conv_channels() + c.n_heads,
-        };
-        (width + 3 * config.d_model) * size_of::<S>()
+        Self::new(config).planes().map(|plane| plane.width).sum::<usize>() * size_of::<S>()
+    }
+
+    fn planes(&self) -> impl Iterator<Item = &Plane<S>> {
+        let Self { normed, projected, conv, selected, delta, y, y_direction, mixed, halves, logits, residual } = self;
+        let Projected { main, z, dt } = projected;
+        let [first, second] = mixed;
+        [normed, main, z, dt, conv, selected, delta, y, y_direction, first, second, halves, logits, residual]
+            .into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use longstrand_kernels::Reference;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::{Chunking, Model, Observer, Request, Tap};
+
+    struct Nobody;
+
+    impl<S> Observer<S> for Nobody {
+        fn hidden(&mut self, _: Tap, _: u64, _: Rows<'_, S>) {}
+    }
+
+    /// One of each way to join directions, of each mixer, and of each head.
+    const CASES: [&str; 11] = [
+        "hf-mamba",
+        "hf-mamba2-groups",
+        "ss-mamba2",
+        "caduceus-uni",
+        "caduceus-ph",
+        "caduceus-ph-untied",
+        "caduceus-ph-ewmul",
+        "caduceus-ph-seqcls",
+        "caduceus-ps",
+        "caduceus-ps-ewmul",
+        "plantcaduceus",
+    ];
+
+    #[test]
+    fn what_a_position_takes_is_what_a_pass_allocates() {
+        const LEN: usize = 50;
+        for case in CASES {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case);
+            let model = Model::new(Reference, &Checkpoint::load(folder).unwrap());
+            let mut scratch = model.scratch();
+            let request = Request { taps: &[Tap::Block(0), Tap::Last], logits: true };
+            assert!(model.encode(&[4; LEN], Chunking::Whole, &request, &mut scratch, &mut Nobody).is_continue());
+            let allocated: usize = scratch.planes().map(|plane| plane.data.capacity() * size_of::<f64>()).sum();
+            assert_eq!(allocated, LEN * Scratch::<f64>::bytes_per_position(model.config()), "{case}");
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use longstrand_kernels::Backend;
 
 use crate::layer::{Chunk, LayerState};
-use crate::model::{Model, Observer, Request};
+use crate::mixer::MixerState;
+use crate::model::Model;
+use crate::output::{Observer, Pass, Request, Streams, Tap};
 use crate::scratch::Scratch;
 
 /// Everything a causal model knows of the positions before this one: for each layer the inputs of the convolution,
@@ -20,6 +22,12 @@ impl<S> State<S> {
     /// Positions fed so far.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let values = |state: &MixerState<S>| state.conv.len() + state.ssm.len();
+        self.layers.iter().flatten().map(values).sum::<usize>() * size_of::<S>()
     }
 }
 
@@ -37,7 +45,7 @@ impl<B: Backend> Model<B> {
     ///
     /// # Panics
     ///
-    /// Panics if the state is another model's or an id is not in the vocabulary.
+    /// Panics if the state has not the sizes of this model's, being another one's, or an id is not in the vocabulary.
     pub fn feed(
         &self,
         state: &mut State<B::Scalar>,
@@ -46,19 +54,26 @@ impl<B: Backend> Model<B> {
         scratch: &mut Scratch<B::Scalar>,
         observer: &mut dyn Observer<B::Scalar>,
     ) -> ControlFlow<()> {
-        assert_eq!(state.layers.len(), self.layers.len(), "the state of another model");
-        let chunk = Chunk { start: state.position, backwards: false };
-        let mut residual = scratch.residual.take();
-        self.embed(0, ids, residual.get(ids.len()));
-        let residual_rows = residual.get(ids.len());
-        self.emit_block(0, chunk.start, &[residual_rows], request, scratch, observer);
+        self.check_state(state);
+        let mut pass = Pass { request, scratch, observer };
+        let start = state.position;
+        let mut residual = pass.scratch.residual.take();
+        let stream = residual.get(ids.len());
+        self.embed(0, ids, stream);
+        self.emit(Tap::Block(0), Streams { start, strands: &[stream] }, &mut pass);
         for (i, (layer, state)) in self.layers.iter().zip(&mut state.layers).enumerate() {
-            layer.forward(&self.backend, chunk, residual_rows, state, scratch);
-            self.emit_block(i + 1, chunk.start, &[residual_rows], request, scratch, observer);
+            layer.forward(&mut self.place(pass.scratch), Chunk { start, backwards: false }, stream, state);
+            self.emit(Tap::Block(i + 1), Streams { start, strands: &[stream] }, &mut pass);
         }
-        self.emit_last(chunk.start, &[residual_rows], request, scratch, observer);
-        scratch.residual = residual;
+        self.emit(Tap::Last, Streams { start, strands: &[stream] }, &mut pass);
+        pass.scratch.residual = residual;
         state.position += ids.len() as u64;
-        observer.advanced(self.work(ids.len() as u64))
+        pass.observer.advanced(self.work(ids.len() as u64))
+    }
+
+    fn check_state(&self, state: &State<B::Scalar>) {
+        let (expected, found) = (self.layers.len(), state.layers.len());
+        assert!(expected == found, "the state is another model's: expected {expected} layers, found {found}");
+        self.layers.iter().zip(&state.layers).for_each(|(layer, state)| layer.check_state(state));
     }
 }

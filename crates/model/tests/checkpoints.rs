@@ -139,6 +139,24 @@ fn a_digest_is_that_of_the_bytes() {
     assert_ne!(Checkpoint::from_bytes("odd", &spaced, &weights).unwrap().digest, loaded.digest);
 }
 
+#[test]
+fn another_tokenizer_is_another_digest() {
+    let folder = copy("hf-mamba");
+    let digest = || Checkpoint::load(folder.path()).unwrap().digest;
+    let by_rows = digest();
+    let write = |vocabulary: serde_json::Value| {
+        let tokenizer = serde_json::json!({"model": {"vocab": vocabulary}});
+        fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    };
+    write(serde_json::json!({
+        "[CLS]": 0, "[SEP]": 1, "[BOS]": 2, "[MASK]": 3, "[PAD]": 4, "[RESERVED]": 5, "[UNK]": 6,
+        "A": 7, "C": 8, "G": 9, "T": 10, "N": 11,
+    }));
+    assert_eq!(digest(), by_rows, "the same alphabet, said or not");
+    write(serde_json::json!({"[PAD]": 0, "[MASK]": 1, "[UNK]": 2, "a": 3, "c": 4, "g": 5, "t": 6}));
+    assert_ne!(digest(), by_rows);
+}
+
 /// A safetensors file taken apart, to be put together otherwise.
 struct Parts {
     config: Vec<u8>,
@@ -174,7 +192,10 @@ impl Parts {
 
     fn error(&self) -> (String, TensorProblem) {
         match self.load() {
-            Err(CheckpointError::Tensor { name, problem }) => (name, problem),
+            Err(CheckpointError::Tensor { origin, name, problem }) => {
+                assert_eq!(origin, "parts");
+                (name, *problem)
+            }
             Err(other) => panic!("another error: {}", chain(&other)),
             Ok(_) => panic!("it loads"),
         }
@@ -258,9 +279,12 @@ fn tied_tensors_must_agree() {
         let (_, dtype, shape, mut data) = parts.find(original).clone();
         parts.tensors.push((alias.into(), dtype, shape.clone(), data.clone()));
         assert_eq!(parts.load().unwrap().weights, load("caduceus-ph").weights);
+        let value = |data: &[u8]| f32::from_le_bytes(data[4..8].try_into().unwrap()).to_string();
+        let expected = value(&data);
         data[4] ^= 1;
+        let problem = TensorProblem::Differs { from: original.into(), index: 1, expected, found: value(&data) };
         parts.find(alias).3 = data;
-        assert_eq!(parts.error(), (alias.into(), TensorProblem::Differs { from: original.into() }));
+        assert_eq!(parts.error(), (alias.into(), problem));
     }
 }
 
@@ -269,8 +293,8 @@ fn complement_buffers_must_repeat_the_config() {
     for name in ["caduceus.backbone.embeddings.word_embeddings.complement_map", "lm_head.complement_map"] {
         let mut parts = Parts::of("caduceus-ps");
         parts.find(name).3.swap(7 * 8, 8 * 8);
-        let from = "complement_map of config.json".to_string();
-        assert_eq!(parts.error(), (name.into(), TensorProblem::Differs { from }));
+        let (from, expected, found) = ("complement_map of config.json".into(), "10".into(), "9".into());
+        assert_eq!(parts.error(), (name.into(), TensorProblem::Differs { from, index: 7, expected, found }));
     }
 }
 
@@ -407,7 +431,7 @@ fn a_hostile_pickle_is_an_error_that_names_its_global() {
     bytes[at..at + global.len()].copy_from_slice(b"cposix\nsystem\nX\x0d\x00\x00\x00touch hacked..");
     fs::write(&path, &bytes).unwrap();
     let message = message(folder.path());
-    assert!(message.contains("global `posix system` is not allowed"), "{message}");
+    assert!(message.contains("global \"posix system\" is not allowed"), "{message}");
 }
 
 #[test]
@@ -422,7 +446,8 @@ fn an_alias_in_a_pickle_must_agree() {
     bytes[at..at + row_major.len()].copy_from_slice(b"K\x01K\x08\x86");
     fs::write(&path, &bytes).unwrap();
     let differs = message(folder.path());
-    assert!(differs.starts_with("tensor `lm_head.lm_head.weight`: expected the values of"), "{differs}");
+    let wrong = format!("{}: tensor \"lm_head.lm_head.weight\": expected the values of", path.display());
+    assert!(differs.starts_with(&wrong), "{differs}");
 
     bytes[at..at + row_major.len()].copy_from_slice(b"K\x01K\x09\x86");
     fs::write(&path, &bytes).unwrap();
@@ -455,10 +480,21 @@ fn shards_are_read_through_their_index() {
     let mut wrong = map.clone();
     wrong[&moved] = "model-1.safetensors".into();
     write(&wrong);
-    assert!(message(folder.path()).contains(&format!("tensor `{moved}` is in model-0.safetensors")));
+    assert!(message(folder.path()).contains(&format!("tensor \"{moved}\" is in model-0.safetensors")));
     wrong[&moved] = "../model-0.safetensors".into();
     write(&wrong);
     assert!(message(folder.path()).contains("expected the name of a file beside the index"));
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join("config.json")).unwrap()).unwrap();
+    let layers = config["n_layer"].take();
+    for (n_layer, file) in [(layers.as_u64().unwrap() - 1, "model-"), (layers.as_u64().unwrap() + 1, "index.json")] {
+        config["n_layer"] = n_layer.into();
+        write(&map);
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let message = message(folder.path());
+        let (origin, _) = message.split_once(": tensor \"").unwrap();
+        assert!(origin.contains(file), "{message}");
+    }
     write(&map);
     fs::remove_file(folder.path().join("model-1.safetensors")).unwrap();
     assert!(message(folder.path()).contains("model-1.safetensors"));

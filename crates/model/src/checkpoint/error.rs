@@ -17,6 +17,13 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// A file of the tokenizer, or an index, is not JSON.
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// There is no checkpoint at the location.
     NotFound {
         /// The location as it was given.
@@ -56,15 +63,25 @@ pub enum CheckpointError {
     },
     /// A tensor is not what the config says.
     Tensor {
+        /// The file that it is in, or that it should be in; of an absent tensor of a checkpoint in several files, their
+        /// index; of a model in memory, the model's name.
+        origin: String,
         /// Its name in the file.
         name: String,
         /// What is wrong.
-        problem: TensorProblem,
+        problem: Box<TensorProblem>,
     },
-    /// The complement map is not the vocabulary's.
-    ComplementMap(VocabularyError),
+    /// The config's complement map is not the vocabulary's.
+    ComplementMap {
+        /// The checkpoint's folder, or the model's name.
+        origin: String,
+        /// Why.
+        source: VocabularyError,
+    },
     /// The tokenizer is not one that is known.
     Vocabulary {
+        /// The checkpoint's folder, or the model's name.
+        origin: String,
         /// What was found.
         found: String,
     },
@@ -105,25 +122,31 @@ pub enum TensorProblem {
     Differs {
         /// The tensor (or the key of the config) that it repeats.
         from: String,
+        /// The first element's 0-based row-major index that is not the same.
+        index: usize,
+        /// The element of the other.
+        expected: String,
+        /// The element of this one.
+        found: String,
     },
     /// It and its predecessors would take many times the bytes of the file: views of one storage, again and again.
-    Inflated,
-}
-
-impl CheckpointError {
-    pub(super) fn tensor(name: &str, problem: TensorProblem) -> Self {
-        Self::Tensor { name: name.into(), problem }
-    }
+    Inflated {
+        /// The most bytes that all tensors may take.
+        expected: usize,
+        /// The bytes that they would take.
+        found: usize,
+    },
 }
 
 impl error::Error for CheckpointError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Json { source, .. } => Some(source),
             Self::Config { source, .. } => Some(source),
             Self::Safetensors { source, .. } => Some(source),
             Self::Torch { source, .. } => Some(source),
-            Self::ComplementMap(source) => Some(source),
+            Self::ComplementMap { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -132,23 +155,24 @@ impl error::Error for CheckpointError {
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, .. } => write!(f, "could not read {}", path.display()),
+            Self::Io { path, .. } => write!(f, "cannot read {}", path.display()),
+            Self::Json { path, .. } => write!(f, "{} is not valid JSON", path.display()),
             Self::NotFound { location, looked } => {
-                write!(f, "no checkpoint at `{location}`: {looked}")
+                write!(f, "no checkpoint at \"{location}\": {looked}")
             }
-            Self::Config { origin, .. } => write!(f, "could not read the config of {origin}"),
+            Self::Config { origin, .. } => write!(f, "cannot read the config of {origin}"),
             Self::Safetensors { origin, length, .. } => {
                 write!(f, "{origin} ({length} bytes) is truncated or not a safetensors file")
             }
             Self::Torch { origin, .. } => {
-                write!(f, "could not read {origin} as a PyTorch checkpoint")
+                write!(f, "cannot read {origin} as a PyTorch checkpoint")
             }
             Self::Index { path, what } => write!(f, "{}: {what}", path.display()),
-            Self::Tensor { name, problem } => write!(f, "tensor `{name}`: {problem}"),
-            Self::ComplementMap(_) => write!(f, "the config does not fit the tokenizer"),
-            Self::Vocabulary { found } => write!(
+            Self::Tensor { origin, name, problem } => write!(f, "{origin}: tensor \"{name}\": {problem}"),
+            Self::ComplementMap { origin, .. } => write!(f, "the config of {origin} does not fit the tokenizer"),
+            Self::Vocabulary { origin, found } => write!(
                 f,
-                "the tokenizer is not known: expected the characters of Caduceus (12 tokens) or PlantCaduceus (7), found {found}"
+                "the tokenizer of {origin} is not known: expected the characters of Caduceus (12 tokens) or PlantCaduceus (7), found {found}"
             ),
         }
     }
@@ -166,9 +190,14 @@ impl fmt::Display for TensorProblem {
             Self::NotFinite { index, value } => {
                 write!(f, "expected finite values, found {value} at index {index}")
             }
-            Self::Differs { from } => write!(f, "expected the values of `{from}`, which it repeats, found others"),
-            Self::Inflated => {
-                write!(f, "expected storages used about once, found views that unfold far beyond the file")
+            Self::Differs { from, index, expected, found } => {
+                write!(
+                    f,
+                    "expected the values of \"{from}\", which it repeats: {expected} at index {index}, found {found}"
+                )
+            }
+            Self::Inflated { expected, found } => {
+                write!(f, "expected tensors of at most {expected} bytes in all, found views that unfold to {found}")
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Which tensor is which: from names in a file to [`Weights`].
 
 use super::tensors::Tensors;
-use super::{CheckpointError, NormWeights, TensorProblem, Weights};
+use super::{CheckpointError, NormWeights, Weights};
 use crate::config::{ClassifierPooling, Config, Head, Naming, NormKind};
 
 mod mixer;
@@ -92,10 +92,7 @@ fn complement_maps(tensors: &mut Tensors, config: &Config, names: &Names) -> Res
         buffers.push("lm_head.complement_map".into());
     }
     for name in buffers {
-        if tensors.take_i64(&name, &[config.vocab_size])? != expected {
-            let from = "complement_map of config.json".into();
-            return Err(CheckpointError::tensor(&name, TensorProblem::Differs { from }));
-        }
+        tensors.take_repeated(&name, &expected, "complement_map of config.json")?;
     }
     Ok(())
 }

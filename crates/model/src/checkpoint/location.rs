@@ -25,20 +25,29 @@ pub(super) fn find(location: &Path) -> Result<Files, CheckpointError> {
     match fs::metadata(location) {
         Ok(metadata) if metadata.is_dir() => in_folder(location, folder_name(location), &given),
         Ok(_) => Ok(beside(location)),
-        Err(_) if is_hub_id(&given) => in_cache(&given, hub_cache(|name| env::var_os(name)).as_deref()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(CheckpointError::NotFound {
+        Err(e) if is_absent(&e) && is_hub_id(&given) => {
+            in_cache(&given, hub_cache(|name| env::var_os(name)).as_deref())
+        }
+        Err(e) if is_absent(&e) => Err(CheckpointError::NotFound {
             location: given,
-            looked: "no such file or folder, and not an `organisation/name` of the Hugging Face cache".into(),
+            looked: "no such file or folder, and not an \"organisation/name\" of the Hugging Face cache".into(),
         }),
         Err(source) => Err(CheckpointError::Io { path: location.into(), source }),
     }
 }
 
+/// Whether there is nothing at a path, as far as one may look.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 fn in_folder(folder: &Path, name: String, given: &str) -> Result<Files, CheckpointError> {
     for file in WEIGHT_FILES {
         let weights = folder.join(file);
-        if weights.is_file() {
-            return Ok(Files { name, folder: folder.into(), weights });
+        match fs::metadata(&weights) {
+            Ok(metadata) if metadata.is_file() => return Ok(Files { name, folder: folder.into(), weights }),
+            Err(source) if !is_absent(&source) => return Err(CheckpointError::Io { path: weights, source }),
+            _ => {}
         }
     }
     let looked = format!("{} has none of {}", folder.display(), WEIGHT_FILES.join(", "));
@@ -94,11 +103,12 @@ fn in_cache(id: &str, cache: Option<&Path>) -> Result<Files, CheckpointError> {
     let cache = cache.ok_or_else(|| not_found("no such folder, and no HOME to look for a cache in".into()))?;
     let repository = cache.join(format!("models--{}", id.replace('/', "--")));
     let reference = repository.join("refs/main");
-    let revision = fs::read_to_string(&reference).map_err(|_| {
-        not_found(format!(
-            "no such folder, and {} is not in the local cache; nothing is downloaded here (`hf download {id}` does it)",
+    let revision = fs::read_to_string(&reference).map_err(|source| match is_absent(&source) {
+        true => not_found(format!(
+            "no such folder, and {} is not in the local cache; nothing is downloaded here (\"hf download {id}\" does it)",
             reference.display()
-        ))
+        )),
+        false => CheckpointError::Io { path: reference.clone(), source },
     })?;
     let revision = revision.trim();
     if revision.is_empty() || !revision.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -146,6 +156,33 @@ mod tests {
         assert!(message.contains("models--group--other/refs/main is not in the local cache"), "{message}");
         fs::write(repository.join("refs/main"), "../../elsewhere").unwrap();
         assert!(in_cache("group/dna", Some(cache.path())).unwrap_err().to_string().contains("names no revision"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_absent() {
+        let unreadable = |result: Result<Files, CheckpointError>, expected: &Path| match result {
+            Err(CheckpointError::Io { path, .. }) => assert_eq!(path, expected),
+            other => panic!("{other:?}"),
+        };
+        let long = format!("src/{}", "n".repeat(300));
+        unreadable(find(Path::new(&long)), Path::new(&long));
+
+        let cache = tempfile::tempdir().unwrap();
+        let reference = cache.path().join("models--group--dna/refs/main");
+        fs::create_dir_all(&reference).unwrap();
+        unreadable(in_cache("group/dna", Some(cache.path())), &reference);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_weight_file_that_cannot_be_looked_at_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        std::os::unix::fs::symlink(&weights, &weights).unwrap();
+        match find(folder.path()) {
+            Err(CheckpointError::Io { path, .. }) => assert_eq!(path, weights),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

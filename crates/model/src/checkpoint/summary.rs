@@ -50,7 +50,7 @@ pub struct Summary {
     pub trained_context: Option<u64>,
     /// Element types of the weights on disk.
     pub stored_types: Vec<String>,
-    /// SHA-256 of config and weights.
+    /// SHA-256 of config, weights and alphabet.
     pub digest: String,
 }
 

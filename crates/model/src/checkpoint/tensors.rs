@@ -69,27 +69,45 @@ pub(super) struct Entry {
     pub(super) offset: usize,
 }
 
+/// A file in memory.
+struct File {
+    /// Its path, or the model's name.
+    origin: String,
+    bytes: Vec<u8>,
+}
+
 /// The tensors of all files of a checkpoint, by name.
-#[derive(Default)]
 pub(super) struct Tensors {
-    files: Vec<Vec<u8>>,
+    /// The one weight file, or the index of several.
+    origin: String,
+    files: Vec<File>,
     entries: BTreeMap<String, Entry>,
     decoded: usize,
     types: Vec<StoredType>,
 }
 
 impl Tensors {
+    /// None yet, of the weight file or the index `origin`.
+    pub(super) fn new(origin: String) -> Self {
+        Self { origin, files: Vec::new(), entries: BTreeMap::new(), decoded: 0, types: Vec::new() }
+    }
+
     /// Adds a file and its entries.
     ///
     /// # Errors
     ///
     /// A name that an earlier file has as well.
-    pub(super) fn add(&mut self, bytes: Vec<u8>, entries: Vec<(String, Entry)>) -> Result<(), CheckpointError> {
+    pub(super) fn add(
+        &mut self,
+        origin: String,
+        bytes: Vec<u8>,
+        entries: Vec<(String, Entry)>,
+    ) -> Result<(), CheckpointError> {
         let file = self.files.len();
-        self.files.push(bytes);
+        self.files.push(File { origin, bytes });
         for (name, entry) in entries {
             if self.entries.contains_key(&name) {
-                return Err(CheckpointError::tensor(&name, TensorProblem::Unexpected));
+                return Err(self.wrong(Some(file), &name, TensorProblem::Unexpected));
             }
             self.entries.insert(name, Entry { file, ..entry });
         }
@@ -119,15 +137,15 @@ impl Tensors {
         self.floats(name, &entry)
     }
 
-    /// Takes the integers of `name`, row-major.
-    pub(super) fn take_i64(&mut self, name: &str, shape: &[usize]) -> Result<Vec<i64>, CheckpointError> {
-        let entry = self.remove(name, shape)?;
-        match entry.dtype {
-            EntryType::Known(StoredType::I64) => {}
-            other => return Err(wrong_type(name, "I64", &other)),
+    /// Takes the integers of `name`, `[expected.len()]`, which must be those of `from`.
+    pub(super) fn take_repeated(&mut self, name: &str, expected: &[i64], from: &str) -> Result<(), CheckpointError> {
+        let entry = self.remove(name, &[expected.len()])?;
+        if entry.dtype != EntryType::Known(StoredType::I64) {
+            return Err(self.wrong_type(name, "I64", &entry));
         }
         self.charge(name, &entry)?;
-        Ok(elements(&self.files[entry.file], &entry, i64::from_le_bytes))
+        let found = elements(&self.files[entry.file].bytes, &entry, i64::from_le_bytes);
+        self.check_same(name, &entry, from, expected, &found)
     }
 
     /// Takes `alias`, if it is there, which must hold the same values as `original`; that one stays.
@@ -136,39 +154,37 @@ impl Tensors {
             return Ok(());
         }
         let copy = self.remove(alias, shape)?;
-        let Some(entry) = self.entries.get(original).cloned() else {
-            return Err(CheckpointError::tensor(original, TensorProblem::Missing { expected: shape.into() }));
-        };
-        if copy == entry {
-            return Ok(());
+        let entry = self.remove(original, shape)?;
+        if copy != entry {
+            let (expected, found) = (self.floats(original, &entry)?, self.floats(alias, &copy)?);
+            self.check_same(alias, &copy, original, &expected, &found)?;
         }
-        let same = copy.shape == entry.shape && self.floats(alias, &copy)? == self.floats(original, &entry)?;
-        if same {
-            return Ok(());
-        }
-        Err(CheckpointError::tensor(alias, TensorProblem::Differs { from: original.into() }))
+        self.entries.insert(original.into(), entry);
+        Ok(())
     }
 
     /// Ends the reading: whatever was not taken is an error.
     pub(super) fn finish(&self) -> Result<(), CheckpointError> {
-        match self.entries.keys().next() {
+        match self.entries.iter().next() {
             None => Ok(()),
-            Some(name) => Err(CheckpointError::tensor(name, TensorProblem::Unexpected)),
+            Some((name, entry)) => Err(self.wrong(Some(entry.file), name, TensorProblem::Unexpected)),
         }
     }
 
     fn remove(&mut self, name: &str, shape: &[usize]) -> Result<Entry, CheckpointError> {
-        let problem = match self.entries.remove(name) {
-            Some(entry) if entry.shape == shape => return Ok(entry),
-            Some(entry) => TensorProblem::Shape { expected: shape.into(), found: entry.shape },
-            None => TensorProblem::Missing { expected: shape.into() },
-        };
-        Err(CheckpointError::tensor(name, problem))
+        match self.entries.remove(name) {
+            Some(entry) if entry.shape == shape => Ok(entry),
+            Some(entry) => {
+                let problem = TensorProblem::Shape { expected: shape.into(), found: entry.shape };
+                Err(self.wrong(Some(entry.file), name, problem))
+            }
+            None => Err(self.wrong(None, name, TensorProblem::Missing { expected: shape.into() })),
+        }
     }
 
     fn floats(&mut self, name: &str, entry: &Entry) -> Result<Vec<f32>, CheckpointError> {
         self.charge(name, entry)?;
-        let file = &self.files[entry.file];
+        let file = &self.files[entry.file].bytes;
         let (stored, values) = match &entry.dtype {
             EntryType::Known(stored @ StoredType::F32) => (*stored, elements(file, entry, f32::from_le_bytes)),
             EntryType::Known(stored @ StoredType::F16) => {
@@ -177,11 +193,11 @@ impl Tensors {
             EntryType::Known(stored @ StoredType::BF16) => {
                 (*stored, elements(file, entry, |b| bf16::from_le_bytes(b).to_f32()))
             }
-            other => return Err(wrong_type(name, FLOATS, other)),
+            _ => return Err(self.wrong_type(name, FLOATS, entry)),
         };
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             let value = values[index].to_string();
-            return Err(CheckpointError::tensor(name, TensorProblem::NotFinite { index, value }));
+            return Err(self.wrong(Some(entry.file), name, TensorProblem::NotFinite { index, value }));
         }
         if !self.types.contains(&stored) {
             self.types.push(stored);
@@ -193,20 +209,45 @@ impl Tensors {
     fn charge(&mut self, name: &str, entry: &Entry) -> Result<(), CheckpointError> {
         let elements: usize = entry.shape.iter().product();
         self.decoded = self.decoded.saturating_add(elements.saturating_mul(size_of::<f32>()));
-        let on_disk: usize = self.files.iter().map(Vec::len).sum();
-        if self.decoded > on_disk.saturating_mul(MAX_UNFOLDING) {
-            return Err(CheckpointError::tensor(name, TensorProblem::Inflated));
+        let on_disk: usize = self.files.iter().map(|file| file.bytes.len()).sum();
+        let most = on_disk.saturating_mul(MAX_UNFOLDING);
+        if self.decoded > most {
+            let problem = TensorProblem::Inflated { expected: most, found: self.decoded };
+            return Err(self.wrong(Some(entry.file), name, problem));
         }
         Ok(())
     }
-}
 
-fn wrong_type(name: &str, expected: &'static str, found: &EntryType) -> CheckpointError {
-    let found = match found {
-        EntryType::Known(stored) => stored.to_string(),
-        EntryType::Other(name) => name.clone(),
-    };
-    CheckpointError::tensor(name, TensorProblem::Type { expected, found })
+    /// Checks that the values `found` of `name` are those of `from`.
+    fn check_same<T: PartialEq + fmt::Display>(
+        &self,
+        name: &str,
+        entry: &Entry,
+        from: &str,
+        expected: &[T],
+        found: &[T],
+    ) -> Result<(), CheckpointError> {
+        let Some(index) = expected.iter().zip(found).position(|(expected, found)| expected != found) else {
+            return Ok(());
+        };
+        let (expected, found) = (expected[index].to_string(), found[index].to_string());
+        let problem = TensorProblem::Differs { from: from.into(), index, expected, found };
+        Err(self.wrong(Some(entry.file), name, problem))
+    }
+
+    fn wrong_type(&self, name: &str, expected: &'static str, entry: &Entry) -> CheckpointError {
+        let found = match &entry.dtype {
+            EntryType::Known(stored) => stored.to_string(),
+            EntryType::Other(name) => name.clone(),
+        };
+        self.wrong(Some(entry.file), name, TensorProblem::Type { expected, found })
+    }
+
+    /// The error of a tensor, in one of the files or in none.
+    fn wrong(&self, file: Option<usize>, name: &str, problem: TensorProblem) -> CheckpointError {
+        let origin = file.map_or(&self.origin, |file| &self.files[file].origin);
+        CheckpointError::Tensor { origin: origin.clone(), name: name.into(), problem: problem.into() }
+    }
 }
 
 /// Strides, in elements, of a row-major tensor.
@@ -261,8 +302,8 @@ mod tests {
             file: 0,
             offset: 0,
         };
-        let mut tensors = Tensors::default();
-        tensors.add(bytes, vec![("w".into(), entry)]).unwrap();
+        let mut tensors = Tensors::new("index".into());
+        tensors.add("file".into(), bytes, vec![("w".into(), entry)]).unwrap();
         tensors
     }
 
@@ -275,15 +316,15 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let message = tensors(&[0.0; 6], &[3, 2], &[2, 1]).take("w", &[2, 3]).unwrap_err().to_string();
-        assert_eq!(message, "tensor `w`: expected shape [2, 3], found [3, 2]");
+        assert_eq!(message, "file: tensor \"w\": expected shape [2, 3], found [3, 2]");
         let message = tensors(&[0.0; 6], &[3, 2], &[2, 1]).take("v", &[2, 3]).unwrap_err().to_string();
-        assert_eq!(message, "tensor `v`: missing; expected one of shape [2, 3]");
-        let message = tensors(&[0.0; 6], &[3, 2], &[2, 1]).take_i64("w", &[3, 2]).unwrap_err().to_string();
-        assert_eq!(message, "tensor `w`: expected type I64, found F32");
+        assert_eq!(message, "index: tensor \"v\": missing; expected one of shape [2, 3]");
+        let message = tensors(&[0.0; 6], &[6], &[1]).take_repeated("w", &[0; 6], "ids").unwrap_err().to_string();
+        assert_eq!(message, "file: tensor \"w\": expected type I64, found F32");
         let message = tensors(&[0.0, f32::NAN], &[2], &[1]).take("w", &[2]).unwrap_err().to_string();
-        assert_eq!(message, "tensor `w`: expected finite values, found NaN at index 1");
+        assert_eq!(message, "file: tensor \"w\": expected finite values, found NaN at index 1");
         let message = tensors(&[0.0], &[1], &[1]).finish().unwrap_err().to_string();
-        assert_eq!(message, "tensor `w`: unexpected; a model of this config has none of this name");
+        assert_eq!(message, "file: tensor \"w\": unexpected; a model of this config has none of this name");
     }
 
     #[test]
@@ -291,10 +332,14 @@ mod tests {
         let bytes = vec![0; 4];
         let entry =
             Entry { dtype: EntryType::Known(StoredType::F32), shape: vec![1], strides: vec![1], file: 0, offset: 0 };
-        let mut tensors = Tensors::default();
+        let mut tensors = Tensors::new("file".into());
         let names: Vec<String> = (0..10).map(|i| format!("w{i}")).collect();
-        tensors.add(bytes, names.iter().map(|name| (name.clone(), entry.clone())).collect()).unwrap();
+        tensors.add("file".into(), bytes, names.iter().map(|name| (name.clone(), entry.clone())).collect()).unwrap();
         let failed = names.iter().find_map(|name| tensors.take(name, &[1]).err()).unwrap();
-        assert!(matches!(failed, CheckpointError::Tensor { problem: TensorProblem::Inflated, .. }));
+        let message = failed.to_string();
+        assert_eq!(
+            message,
+            "file: tensor \"w8\": expected tensors of at most 32 bytes in all, found views that unfold to 36"
+        );
     }
 }

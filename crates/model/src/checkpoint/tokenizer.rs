@@ -20,8 +20,10 @@ pub(super) enum Alphabet {
 }
 
 /// What the files say; nothing, where there are none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tokenizer {
+    /// The checkpoint's folder, or the model's name.
+    origin: String,
     alphabet: Option<Alphabet>,
     /// Of an input, in tokens.
     pub(super) max_length: Option<u64>,
@@ -65,16 +67,20 @@ impl Alphabet {
 }
 
 impl Tokenizer {
+    /// No files.
+    pub(super) fn none(origin: String) -> Self {
+        Self { origin, alphabet: None, max_length: None }
+    }
+
     /// Reads `tokenizer_config.json` and `tokenizer.json`, of which either may be absent.
     pub(super) fn read(folder: &Path) -> Result<Self, CheckpointError> {
         let config = json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let max_length = config.get("model_max_length").and_then(Value::as_u64);
         let class = config.get("tokenizer_class").and_then(Value::as_str);
         let tokenizer = json(&folder.join("tokenizer.json"))?;
-        Ok(Self {
-            alphabet: alphabet(class, tokenizer.as_ref())?,
-            max_length: max_length.filter(|length| (1..=LONGEST).contains(length)),
-        })
+        let none = Self::none(folder.display().to_string());
+        let alphabet = alphabet(class, tokenizer.as_ref()).map_err(|found| none.unknown(found))?;
+        Ok(Self { alphabet, max_length: max_length.filter(|length| (1..=LONGEST).contains(length)), ..none })
     }
 
     /// The alphabet, which must fit the config's embedding and complement map.
@@ -82,43 +88,45 @@ impl Tokenizer {
         let rows = config.vocab_size;
         let alphabet = self.alphabet.or_else(|| Alphabet::of_rows(rows));
         let found = || format!("no tokenizer files and an embedding of {rows} rows");
-        let alphabet = alphabet.ok_or_else(|| unknown(found()))?;
+        let alphabet = alphabet.ok_or_else(|| self.unknown(found()))?;
         let vocabulary = alphabet.vocabulary();
         if vocabulary.len() > rows {
-            return Err(unknown(format!("{} tokens and an embedding of {rows} rows", vocabulary.len())));
+            return Err(self.unknown(format!("{} tokens and an embedding of {rows} rows", vocabulary.len())));
         }
         if let Some(rcps) = &config.rcps {
             let map = vocabulary.check_complement_map(&rcps.complement_map);
-            map.map_err(CheckpointError::ComplementMap)?;
+            let origin = || self.origin.clone();
+            map.map_err(|source| CheckpointError::ComplementMap { origin: origin(), source })?;
         }
         Ok(alphabet)
     }
+
+    fn unknown(&self, found: String) -> CheckpointError {
+        CheckpointError::Vocabulary { origin: self.origin.clone(), found }
+    }
 }
 
-fn alphabet(class: Option<&str>, tokenizer: Option<&Value>) -> Result<Option<Alphabet>, CheckpointError> {
+/// The alphabet that the files name, if any, or what they name instead.
+fn alphabet(class: Option<&str>, tokenizer: Option<&Value>) -> Result<Option<Alphabet>, String> {
     if let Some(vocabulary) = tokenizer.map(|tokenizer| &tokenizer["model"]["vocab"]) {
         let known = |vocabulary: &Map<String, Value>| {
             [Alphabet::Caduceus, Alphabet::PlantCaduceus].into_iter().find(|alphabet| alphabet.is(vocabulary))
         };
         let found = vocabulary.as_object().and_then(known);
-        return found.map(Some).ok_or_else(|| unknown("another vocabulary in tokenizer.json".into()));
+        return found.map(Some).ok_or_else(|| "another vocabulary in tokenizer.json".into());
     }
     match class {
         Some("CaduceusTokenizer") => Ok(Some(Alphabet::Caduceus)),
         None | Some("PreTrainedTokenizerFast" | "CharacterTokenizer") => Ok(None),
-        Some(other) => Err(unknown(format!("tokenizer_class \"{other}\""))),
+        Some(other) => Err(format!("tokenizer_class \"{other}\"")),
     }
-}
-
-fn unknown(found: String) -> CheckpointError {
-    CheckpointError::Vocabulary { found }
 }
 
 fn json(path: &Path) -> Result<Option<Value>, CheckpointError> {
     match fs::read(path) {
         Ok(text) => match serde_json::from_slice(&text) {
             Ok(value) => Ok(Some(value)),
-            Err(e) => Err(CheckpointError::Io { path: path.into(), source: e.into() }),
+            Err(source) => Err(CheckpointError::Json { path: path.into(), source }),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(CheckpointError::Io { path: path.into(), source }),
@@ -144,7 +152,31 @@ mod tests {
         }));
         assert_eq!(alphabet(None, Some(&caduceus)).unwrap(), Some(Alphabet::Caduceus));
         assert_eq!(alphabet(Some("CaduceusTokenizer"), None).unwrap(), Some(Alphabet::Caduceus));
-        let message = alphabet(Some("GPTNeoXTokenizer"), None).unwrap_err().to_string();
+        assert_eq!(alphabet(Some("GPTNeoXTokenizer"), None).unwrap_err(), "tokenizer_class \"GPTNeoXTokenizer\"");
+    }
+
+    #[test]
+    fn files_that_are_not_json_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["tokenizer_config.json", "tokenizer.json"] {
+            let path = folder.path().join(file);
+            fs::write(&path, "{").unwrap();
+            let error = Tokenizer::read(folder.path()).unwrap_err();
+            assert!(matches!(&error, CheckpointError::Json { path: found, .. } if *found == path), "{error:?}");
+            assert_eq!(error.to_string(), format!("{} is not valid JSON", path.display()));
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_that_is_not_known_is_told_with_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tokenizer_config.json"), r#"{"tokenizer_class": "GPTNeoXTokenizer"}"#).unwrap();
+        let message = Tokenizer::read(folder.path()).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("the tokenizer of {} is not known", folder.path().display())),
+            "{message}"
+        );
         assert!(message.ends_with("found tokenizer_class \"GPTNeoXTokenizer\""), "{message}");
     }
 
@@ -153,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokenizer_config.json");
         fs::write(&file, r#"{"model_max_length": 1000000000000000019884624838656}"#).unwrap();
-        assert_eq!(Tokenizer::read(folder.path()).unwrap(), Tokenizer::default());
+        assert_eq!(Tokenizer::read(folder.path()).unwrap(), Tokenizer::none(folder.path().display().to_string()));
         fs::write(&file, r#"{"model_max_length": 131072}"#).unwrap();
         assert_eq!(Tokenizer::read(folder.path()).unwrap().max_length, Some(131_072));
     }

@@ -66,7 +66,7 @@ impl fmt::Display for TorchError {
             Self::NoPickle => write!(f, "the archive has no data.pkl"),
             Self::ByteOrder(found) => write!(f, "expected byte order \"little\", found {found:?}"),
             Self::Pickle(_) => write!(f, "data.pkl is not a plain dictionary of tensors"),
-            Self::Storage { tensor, what } => write!(f, "tensor `{tensor}`: {what}"),
+            Self::Storage { tensor, what } => write!(f, "tensor \"{tensor}\": {what}"),
         }
     }
 }

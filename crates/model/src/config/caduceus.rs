@@ -71,7 +71,7 @@ fn nested_ssm_cfg<'a>(layer: &Fields<'a>) -> Result<(Fields<'a>, Version), Confi
     let mlp = mamba.object("mlp_cfg")?;
     state_spaces::refuse_other_blocks(&mlp)?;
     if !mlp.has("d_intermediate") && mamba.is_filled("mlp_cfg") {
-        return Err(ConfigError::unsupported("MLP blocks (`mlp_cfg` is not empty)"));
+        return Err(ConfigError::unsupported("MLP blocks (\"mlp_cfg\" is not empty)"));
     }
     Ok((mamba.object("ssm_cfg")?, version))
 }
@@ -196,7 +196,7 @@ mod tests {
         nested["norm_cfg"] = json!({"fused_add_norm": true, "rms_norm": true, "norm_epsilon": 1e-5});
         assert_eq!(parse(&nested).unwrap(), parse(&flat).unwrap());
         nested["layer_cfg"]["mode"] = json!("mamba-attention");
-        assert!(parse(&nested).unwrap_err().to_string().starts_with("`layer_cfg.mode`: expected"));
+        assert!(parse(&nested).unwrap_err().to_string().starts_with("\"layer_cfg.mode\": expected"));
     }
 
     #[test]
@@ -214,11 +214,11 @@ mod tests {
             let mut value = plant_cad2();
             value["complement_map"] = map;
             let message = parse(&value).unwrap_err().to_string();
-            assert!(message.starts_with("`complement_map`: expected a pairing"), "{message}");
+            assert!(message.starts_with("\"complement_map\": expected a pairing"), "{message}");
         }
         let mut value = plant_cad2();
         value["complement_map"] = Value::Null;
-        assert_eq!(parse(&value).unwrap_err().to_string(), "missing key `complement_map`");
+        assert_eq!(parse(&value).unwrap_err().to_string(), "missing key \"complement_map\"");
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             let mut value = plant_cad2();
             value[key] = choice;
             let message = parse(&value).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("`{key}`: expected")), "{message}");
+            assert!(message.starts_with(&format!("\"{key}\": expected")), "{message}");
         }
     }
 }

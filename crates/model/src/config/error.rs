@@ -6,7 +6,10 @@ pub enum ConfigError {
     /// The text is not JSON.
     Json(serde_json::Error),
     /// The JSON is not an object.
-    NotAnObject,
+    NotAnObject {
+        /// What is there.
+        found: String,
+    },
     /// A key that decides the function is absent.
     Missing {
         /// The key, with the objects it lies in.
@@ -47,9 +50,9 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(_) => write!(f, "not valid JSON"),
-            Self::NotAnObject => write!(f, "not a JSON object"),
-            Self::Missing { key } => write!(f, "missing key `{key}`"),
-            Self::Invalid { key, expected, found } => write!(f, "`{key}`: expected {expected}, found {found}"),
+            Self::NotAnObject { found } => write!(f, "expected a JSON object, found {found}"),
+            Self::Missing { key } => write!(f, "missing key \"{key}\""),
+            Self::Invalid { key, expected, found } => write!(f, "\"{key}\": expected {expected}, found {found}"),
             Self::Unsupported { what } => write!(f, "not supported: {what}"),
         }
     }

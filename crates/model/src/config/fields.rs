@@ -1,5 +1,6 @@
 //! Typed reading of a JSON object; `null` counts as absent.
 
+use longstrand_kernels::causal_conv1d::MAX_KERNEL;
 use serde_json::{Map, Value};
 
 use super::ConfigError;
@@ -20,7 +21,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) fn root(value: &'a Value) -> Result<Self, ConfigError> {
-        let object = value.as_object().ok_or(ConfigError::NotAnObject)?;
+        let object = value.as_object().ok_or_else(|| ConfigError::NotAnObject { found: excerpt(value) })?;
         Ok(Self { path: String::new(), object: Some(object) })
     }
 
@@ -60,13 +61,23 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn size(&self, key: &str) -> Result<Option<usize>, ConfigError> {
+        self.whole(key, MAX_SIZE)
+    }
+
+    /// A whole number from 1 to `most`.
+    fn whole(&self, key: &str, most: u64) -> Result<Option<usize>, ConfigError> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
         match value.as_u64() {
-            Some(n @ 1..=MAX_SIZE) => Ok(Some(n as usize)),
-            _ => Err(self.invalid(key, format!("a whole number from 1 to {MAX_SIZE}"))),
+            Some(n) if (1..=most).contains(&n) => Ok(Some(n as usize)),
+            _ => Err(self.invalid(key, format!("a whole number from 1 to {most}"))),
         }
+    }
+
+    /// Taps of a convolution: as many as are computed, 4 where nothing is said.
+    pub(super) fn taps(&self, key: &str) -> Result<usize, ConfigError> {
+        Ok(self.whole(key, MAX_KERNEL as u64)?.unwrap_or(4))
     }
 
     pub(super) fn required_size(&self, key: &str) -> Result<usize, ConfigError> {
@@ -201,7 +212,8 @@ fn float(value: &Value) -> Option<f64> {
     }
 }
 
-fn excerpt(value: &Value) -> String {
+/// A value as JSON, cut short.
+pub(crate) fn excerpt(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(MAX_EXCERPT) {
         None => text,
@@ -229,14 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn taps_are_as_many_as_are_computed() {
+        let value = serde_json::json!({"most": 16, "more": 17, "none": null, "zero": 0});
+        let fields = Fields::root(&value).unwrap();
+        assert_eq!((fields.taps("most").unwrap(), fields.taps("none").unwrap()), (16, 4));
+        assert!(fields.taps("zero").is_err());
+        let message = fields.taps("more").unwrap_err().to_string();
+        assert_eq!(message, "\"more\": expected a whole number from 1 to 16, found 17");
+    }
+
+    #[test]
     fn sizes_are_bounded() {
         let value = serde_json::json!({"zero": 0, "huge": 1u64 << 40, "float": 1.5, "good": 16});
         let fields = Fields::root(&value).unwrap();
         assert!(fields.size("zero").is_err());
         assert!(fields.size("float").is_err());
         let message = fields.size("huge").unwrap_err().to_string();
-        assert_eq!(message, "`huge`: expected a whole number from 1 to 16777216, found 1099511627776");
+        assert_eq!(message, "\"huge\": expected a whole number from 1 to 16777216, found 1099511627776");
         assert_eq!(fields.size("good").unwrap(), Some(16));
-        assert_eq!(fields.required_size("none").unwrap_err().to_string(), "missing key `none`");
+        assert_eq!(fields.required_size("none").unwrap_err().to_string(), "missing key \"none\"");
     }
 }

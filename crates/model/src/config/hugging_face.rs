@@ -13,7 +13,7 @@ pub(super) fn parse_mamba(fields: &Fields<'_>) -> Result<Config, ConfigError> {
     let mixer = MambaConfig {
         d_inner: fields.size_or("intermediate_size", expanded)?,
         d_state: fields.size_or("state_size", 16)?,
-        d_conv: fields.size_or("conv_kernel", 4)?,
+        d_conv: fields.taps("conv_kernel")?,
         dt_rank: fields.rank("time_step_rank", d_model)?,
         bias: fields.bool_or("use_bias", false)?,
         conv_bias: fields.bool_or("use_conv_bias", true)?,
@@ -47,7 +47,7 @@ fn mamba2_mixer(fields: &Fields<'_>, d_inner: usize) -> Result<Mamba2Config, Con
     Ok(Mamba2Config {
         d_inner,
         d_state: fields.size_or("state_size", 128)?,
-        d_conv: fields.size_or("conv_kernel", 4)?,
+        d_conv: fields.taps("conv_kernel")?,
         n_heads,
         head_dim,
         n_groups,
@@ -105,14 +105,14 @@ mod tests {
     fn another_activation_is_an_error() {
         let text = br#"{"model_type": "mamba", "hidden_size": 48, "num_hidden_layers": 2, "vocab_size": 16, "hidden_act": "gelu"}"#;
         let message = Config::parse(text).unwrap_err().to_string();
-        assert_eq!(message, "`hidden_act`: expected \"silu\", found \"gelu\"");
+        assert_eq!(message, "\"hidden_act\": expected \"silu\", found \"gelu\"");
     }
 
     #[test]
     fn heads_must_fill_the_inner_width() {
         let text = br#"{"model_type": "mamba2", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 16, "num_heads": 8, "head_dim": 8}"#;
         let message = Config::parse(text).unwrap_err().to_string();
-        assert!(message.starts_with("`num_heads`: expected num_heads x head_dim = expand x hidden_size = 128"));
+        assert!(message.starts_with("\"num_heads\": expected num_heads x head_dim = expand x hidden_size = 128"));
     }
 
     #[test]

@@ -39,10 +39,10 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Config, ConfigError> {
 /// Refuses MLP and attention blocks.
 pub(super) fn refuse_other_blocks(fields: &Fields<'_>) -> Result<(), ConfigError> {
     if fields.count_or("d_intermediate", 0)? > 0 {
-        return Err(ConfigError::unsupported("MLP blocks (`d_intermediate` above 0)"));
+        return Err(ConfigError::unsupported("MLP blocks (\"d_intermediate\" above 0)"));
     }
     if fields.is_filled("attn_layer_idx") {
-        return Err(ConfigError::unsupported("attention layers (`attn_layer_idx` is not empty)"));
+        return Err(ConfigError::unsupported("attention layers (\"attn_layer_idx\" is not empty)"));
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn mamba(ssm: &Fields<'_>, d_model: usize) -> Result<MambaConfig, ConfigError> {
     Ok(MambaConfig {
         d_inner: ssm.expanded(d_model)?,
         d_state: ssm.size_or("d_state", 16)?,
-        d_conv: ssm.size_or("d_conv", 4)?,
+        d_conv: ssm.taps("d_conv")?,
         dt_rank: ssm.rank("dt_rank", d_model)?,
         bias: ssm.bool_or("bias", false)?,
         conv_bias: ssm.bool_or("conv_bias", true)?,
@@ -101,7 +101,7 @@ fn mamba2(ssm: &Fields<'_>, d_model: usize) -> Result<Mamba2Config, ConfigError>
     Ok(Mamba2Config {
         d_inner,
         d_state: ssm.size_or("d_state", 128)?,
-        d_conv: ssm.size_or("d_conv", 4)?,
+        d_conv: ssm.taps("d_conv")?,
         n_heads,
         head_dim,
         n_groups,
@@ -136,7 +136,7 @@ mod tests {
     fn other_blocks_are_not_supported() {
         let mlp = br#"{"d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {}, "d_intermediate": 128}"#;
         let message = Config::parse(mlp).unwrap_err().to_string();
-        assert_eq!(message, "not supported: MLP blocks (`d_intermediate` above 0)");
+        assert_eq!(message, "not supported: MLP blocks (\"d_intermediate\" above 0)");
         let attention = br#"{"d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {}, "attn_layer_idx": [1]}"#;
         assert!(Config::parse(attention).unwrap_err().to_string().contains("attention layers"));
     }
@@ -150,7 +150,7 @@ mod tests {
                 r#"{{"d_model": 64, "n_layer": 2, "vocab_size": 12, "ssm_cfg": {{"layer": "Mamba2", "{key}": {value}}}}}"#
             );
             let message = Config::parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("`ssm_cfg.{key}`: expected")), "{message}");
+            assert!(message.starts_with(&format!("\"ssm_cfg.{key}\": expected")), "{message}");
         }
     }
 }

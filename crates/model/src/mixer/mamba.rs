@@ -5,7 +5,7 @@ use longstrand_kernels::{Backend, Rows, Write, causal_conv1d, selective_scan};
 use super::{MixerState, Readout, Stretch, convert, transpose};
 use crate::checkpoint::MambaWeights;
 use crate::config::MambaConfig;
-use crate::scratch::Scratch;
+use crate::scratch::{Place, Scratch};
 
 /// Convolution, the projections that select, and the scan.
 #[derive(Debug)]
@@ -46,15 +46,15 @@ impl<B: Backend> MambaCore<B> {
 
     pub(super) fn run(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         stretch: Stretch,
         state: &mut MixerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
         readout: Option<Readout>,
     ) {
         let MambaConfig { d_inner, d_state, dt_rank, .. } = self.config;
         let Stretch { direction, rows, .. } = stretch;
-        let Scratch { projected, conv, selected, delta, y, .. } = scratch;
+        let Place { backend, scratch } = place;
+        let Scratch { projected, conv, selected, delta, y, .. } = &mut **scratch;
 
         let params = causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() };
         let u = conv.get(rows);

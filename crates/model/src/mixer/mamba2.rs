@@ -5,7 +5,7 @@ use longstrand_kernels::{Backend, Write, causal_conv1d, gated_norm, ssd};
 use super::{MixerState, Readout, Stretch, convert, transpose};
 use crate::checkpoint::Mamba2Weights;
 use crate::config::Mamba2Config;
-use crate::scratch::Scratch;
+use crate::scratch::{Place, Scratch};
 
 /// Convolution, state-space duality, and the gated norm.
 #[derive(Debug)]
@@ -40,15 +40,15 @@ impl<B: Backend> Mamba2Core<B> {
 
     pub(super) fn run(
         &self,
-        backend: &B,
+        place: &mut Place<'_, B>,
         stretch: Stretch,
         state: &mut MixerState<B::Scalar>,
-        scratch: &mut Scratch<B::Scalar>,
         readout: Option<Readout>,
     ) {
         let config = &self.config;
         let Stretch { direction, start, rows } = stretch;
-        let Scratch { projected, conv, y, y_direction, .. } = scratch;
+        let Place { backend, scratch } = place;
+        let Scratch { projected, conv, y, y_direction, .. } = &mut **scratch;
 
         let params = causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() };
         backend.causal_conv1d(&params, direction, projected.main.rows(rows), &mut state.conv, conv.get(rows));

@@ -83,7 +83,7 @@ impl fmt::Display for PickleError {
                 write!(f, "byte {at}: instruction 0x{code:02x} is not allowed")
             }
             Self::Global { at, name } => {
-                write!(f, "byte {at}: global `{name}` is not allowed; nothing of this file was run")
+                write!(f, "byte {at}: global \"{name}\" is not allowed; nothing of this file was run")
             }
             Self::Operand { at, expected } => write!(f, "byte {at}: expected {expected}"),
             Self::NotTensors { what } => write!(f, "expected tensors by name, found {what}"),
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_hostile_global_is_named() {
         let message = unpickle(b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.").unwrap_err().to_string();
-        assert_eq!(message, "byte 2: global `posix system` is not allowed; nothing of this file was run");
+        assert_eq!(message, "byte 2: global \"posix system\" is not allowed; nothing of this file was run");
         let builtin = unpickle(b"\x80\x02c__builtin__\neval\n.").unwrap_err();
         assert_eq!(builtin, PickleError::Global { at: 2, name: "__builtin__ eval".into() });
     }

@@ -1,0 +1,99 @@
+//! How long chunks are, and what a pass in chunks takes.
+
+use std::num::NonZeroUsize;
+
+use longstrand_kernels::{Backend, TILE};
+
+use crate::model::Model;
+use crate::scratch::Scratch;
+
+/// Working memory that a chunk may take when the choice is left open, in bytes.
+const WORKING_SET: usize = 256 << 20;
+
+/// Positions of a chunk of a causal model when the choice is left open: enough to keep threads busy, few enough to
+/// stay in cache.
+const CAUSAL_CHUNK: usize = 8 * TILE;
+
+/// The most positions of a chunk of a bidirectional model when the choice is left open.
+const BIDIRECTIONAL_CHUNK: usize = 64 * TILE;
+
+/// How many positions are worked on at a time. The choice changes memory and speed, and no result: multiples of
+/// [`TILE`] give the same bits, other sizes the same up to rounding.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Chunking {
+    /// From the model's widths, at most about 256 MiB of working memory.
+    #[default]
+    Auto,
+    /// This many positions.
+    Positions(NonZeroUsize),
+    /// All at once.
+    Whole,
+}
+
+impl<B: Backend> Model<B> {
+    /// Positions that a pass over `length` positions works on at a time: at most `length`, and at least 1.
+    pub fn chunk_positions(&self, chunking: Chunking, length: usize) -> usize {
+        let positions = match chunking {
+            Chunking::Whole => length,
+            Chunking::Positions(positions) => positions.get(),
+            Chunking::Auto if self.is_causal() => CAUSAL_CHUNK,
+            Chunking::Auto => {
+                let fitting = WORKING_SET / Scratch::<B::Scalar>::bytes_per_position(self.config());
+                (fitting / TILE * TILE).clamp(TILE, BIDIRECTIONAL_CHUNK)
+            }
+        };
+        positions.min(length).max(1)
+    }
+
+    /// Bytes that a pass over `length` positions takes at its height, beside the weights and what its observer keeps:
+    /// the scratch of a chunk, and of a causal model the state, of a bidirectional one the residual stream of every
+    /// strand and a state for each chunk.
+    pub fn pass_bytes(&self, chunking: Chunking, length: usize) -> u64 {
+        let chunk = self.chunk_positions(chunking, length);
+        let scratch = chunk.saturating_mul(Scratch::<B::Scalar>::bytes_per_position(self.config()));
+        let carried = if self.is_causal() {
+            self.layers.iter().flat_map(|layer| layer.state_bytes()).sum()
+        } else {
+            // Of the two branches of a layer, one goes against the sweep; layers come one after the other.
+            let opposing = self.layers.iter().filter_map(|layer| layer.state_bytes().nth(1)).max().unwrap_or(0);
+            let streams = length.saturating_mul(self.width() * size_of::<B::Scalar>());
+            streams.saturating_add(length.div_ceil(chunk).saturating_mul(opposing))
+        };
+        scratch.saturating_add(carried) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longstrand_kernels::Reference;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    #[test]
+    fn a_chunk_is_no_longer_than_what_there_is() {
+        let model = Model::new(Reference, &Checkpoint::builtin().unwrap());
+        let four = Chunking::Positions(4.try_into().unwrap());
+        assert_eq!(model.chunk_positions(four, 10), 4);
+        assert_eq!(model.chunk_positions(four, 3), 3);
+        assert_eq!(model.chunk_positions(Chunking::Whole, 10), 10);
+        assert_eq!(model.chunk_positions(Chunking::Whole, 0), 1);
+        let auto = model.chunk_positions(Chunking::Auto, 1 << 30);
+        assert!(auto.is_multiple_of(TILE) && (TILE..=BIDIRECTIONAL_CHUNK).contains(&auto), "{auto}");
+    }
+
+    #[test]
+    fn a_bidirectional_pass_keeps_a_stream_and_a_state_for_each_chunk() {
+        let model = Model::new(Reference, &Checkpoint::builtin().unwrap());
+        let config = model.config();
+        let bytes = |positions: usize, length| {
+            model.pass_bytes(Chunking::Positions(positions.try_into().unwrap()), length) as usize
+        };
+        let scratch = Scratch::<f64>::bytes_per_position(config);
+        let mixer = &config.mixer;
+        let state = (mixer.d_conv() - 1 + mixer.d_state()) * mixer.d_inner() * size_of::<f64>();
+        let stream = config.d_model * size_of::<f64>();
+        assert_eq!(bytes(256, 1000), 256 * scratch + 1000 * stream + 4 * state);
+        assert_eq!(bytes(4096, 1000), 1000 * scratch + 1000 * stream + state);
+    }
+}
