@@ -7,9 +7,11 @@ use std::{
 };
 
 use longstrand_tests::{
-    CHR20, INTERVALS, READS, YEAST, data,
+    CHR20, INTERVALS, READS, YEAST,
+    command::Longstrand,
+    data,
     synthetic::Family,
-    table::{Row, numbers, rows},
+    table::{Row, metadata, numbers, rows},
     workdir::Workdir,
 };
 
@@ -127,6 +129,58 @@ fn complement(base: char) -> char {
         'T' => 'A',
         other => other,
     }
+}
+
+#[test]
+fn a_bed_cuts_reads_out_under_another_name() {
+    let workdir = workdir();
+    let found = workdir.rows(data(READS), &format!("--bed {}", data(INTERVALS).display()));
+    // As many as samtools view -c -F 0x900 -L finds; 973 are in the file.
+    assert_eq!(found.len(), 773);
+    let between = |row: &Row| row.contig == "chr20" && row.start >= 10_000_500 && row.end <= 10_001_000;
+    assert!(!found.iter().any(between));
+    assert!(workdir.rows(data(READS), "--region 20:9,999,900-10,002,000").iter().any(between));
+}
+
+#[test]
+fn a_window_wider_than_its_contig_is_counted() {
+    let workdir = workdir();
+    let genome = workdir.write("g.fa", fasta("one", &contig()));
+    let bed = workdir.write("x.bed", "one\t10\t20\n");
+    let options = format!("--bed {} --window 3000 --force", bed.display());
+    let table = workdir.path("x.parquet");
+    let run = |last: &str| workdir.embed(&genome, "x.parquet").args(&options).args(last).run();
+    let count = |last: &str, name: &str| {
+        run(last);
+        let places: Vec<_> = rows(&table).iter().map(|row| (row.start, row.end)).collect();
+        assert_eq!(places, [(0, 2500)]);
+        let counts: serde_json::Value = serde_json::from_str(&metadata(&table)["longstrand.counts"]).expect("JSON");
+        counts[name].as_u64().expect("a count")
+    };
+    assert_eq!((count("", "kept_partial"), count("", "padded")), (1, 0));
+    assert_eq!((count("--last pad", "kept_partial"), count("--last pad", "padded")), (0, 1));
+    run("--last drop").failed(1, &["expected at least one window, found none; 1 shorter than the window"]);
+    let told = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test"));
+    let told = told.arg("embed").arg(&genome).arg("-o").arg(&table).model(workdir.path("model")).args(&options);
+    let told = told.succeeds();
+    assert!(told.stderr.contains("1 row of 1 window, 1 of them shorter than --window"), "{told}");
+}
+
+#[test]
+fn a_name_that_occurs_twice_is_noticed_in_a_stream() {
+    let workdir = workdir();
+    let plain = workdir.write("twice.fa", ">one\nACGT\n>two\nACGT\n>one\nACGT\n");
+    for input in [gzipped(&workdir, &plain, "twice.fa.gz"), plain] {
+        workdir.embed(&input, "x.parquet").fails(1, &["contig \"one\" occurs more than once"]);
+    }
+}
+
+#[test]
+fn a_protein_is_refused_with_its_line() {
+    let workdir = workdir();
+    let protein = workdir.write("p.fa", ">one\nMKTAYIAKQR\n");
+    let says = ["p.fa: record \"one\", line 2: expected IUPAC nucleotide codes, found \"I\""];
+    workdir.embed(&protein, "x.parquet").fails(1, &says);
 }
 
 #[test]

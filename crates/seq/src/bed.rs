@@ -13,16 +13,18 @@ mod error;
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, Read},
     path::Path,
 };
 
-use flate2::bufread::MultiGzDecoder;
-
 pub use self::error::{BedError, BedErrorKind};
-use crate::{contig::Contigs, input::is_stdin, region::Interval, strand::Strand};
+use crate::{
+    contig::Contigs,
+    input::{decompress_any, is_stdin},
+    region::Interval,
+    strand::Strand,
+};
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of the longest line that is read.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -52,9 +54,7 @@ pub struct BedRecord {
 ///   past the contig's end, a contig that is unknown or ambiguous, or a strand other than `+`, `-` and `.`. The
 ///   message names file, line and contig.
 pub fn read_bed(path: &Path, contigs: &Contigs) -> Result<Vec<BedRecord>, BedError> {
-    let open = || -> io::Result<Box<dyn BufRead>> {
-        if is_stdin(path) { inflate_if_gzip(io::stdin()) } else { inflate_if_gzip(File::open(path)?) }
-    };
+    let open = || if is_stdin(path) { decompress_any(io::stdin()) } else { decompress_any(File::open(path)?) };
     let reader = open().map_err(|e| BedError::io(path, e))?;
     parse_bed(reader, path, contigs)
 }
@@ -81,18 +81,9 @@ pub fn parse_bed<R: BufRead>(mut reader: R, path: &Path, contigs: &Contigs) -> R
     }
 }
 
-fn inflate_if_gzip<R: Read + 'static>(reader: R) -> io::Result<Box<dyn BufRead>> {
-    let mut reader = BufReader::new(reader);
-    if reader.fill_buf()?.starts_with(&GZIP_MAGIC) {
-        Ok(Box::new(BufReader::new(MultiGzDecoder::new(reader))))
-    } else {
-        Ok(Box::new(reader))
-    }
-}
-
 fn parse_line(line: &[u8], contigs: &Contigs) -> Result<Option<BedRecord>, BedErrorKind> {
     if line.len() as u64 > LONGEST_LINE && !line.ends_with(b"\n") {
-        return Err(BedErrorKind::TooLong);
+        return Err(BedErrorKind::TooLong { longest: LONGEST_LINE });
     }
     let line = std::str::from_utf8(line).map_err(|_| BedErrorKind::NotText)?;
     let line = line.trim_end_matches(['\r', '\n']);
@@ -164,7 +155,7 @@ fn present(column: Option<&&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{BufReader, Write as _};
 
     use flate2::{Compression, write::GzEncoder};
 
@@ -215,12 +206,12 @@ mod tests {
         let past = message("# x\nchr20\t990\t1001\n");
         assert_eq!(
             past,
-            "in.bed, line 2: interval ends past the end of contig chr20: expected an end of at most 1000, found 1001"
+            r#"in.bed, line 2: interval ends past the end of contig "chr20": expected an end of at most 1000, found 1001"#
         );
         let empty = message("chr20\t10\t10\n");
         assert_eq!(
             empty,
-            "in.bed, line 1: interval of contig chr20 holds no base: expected start < end, found start 10, end 10"
+            r#"in.bed, line 1: interval of contig "chr20" holds no base: expected start < end, found start 10, end 10"#
         );
         assert!(message("chr20\t10\n").contains("expected at least 3 columns, found 2"));
         assert!(message("chr20\t1e3\t2\n").contains("expected a number as start, found \"1e3\""));
@@ -247,7 +238,7 @@ mod tests {
         let start = b"20\t1\t2\n20\t3\t4\t".as_slice();
         let endless = BufReader::new(start.chain(io::repeat(b'a')));
         let error = parse_bed(endless, Path::new("in.bed"), &contigs()).unwrap_err();
-        assert_eq!(error.to_string(), "in.bed, line 2: longer than 1 MiB");
+        assert_eq!(error.to_string(), "in.bed, line 2: expected a line of at most 1048576 bytes, found a longer one");
         let longest = format!("20\t1\t2\t{}\n", "a".repeat((1 << 20) - 7));
         assert_eq!(parse(&longest).unwrap().len(), 1);
     }

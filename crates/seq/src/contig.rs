@@ -163,22 +163,26 @@ pub enum ContigError {
 impl fmt::Display for ContigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Duplicate { name } => write!(f, "contig `{name}` occurs more than once"),
+            Self::Duplicate { name } => write!(f, "contig {name:?} occurs more than once"),
             Self::Ambiguous { name, first, second } => {
-                write!(f, "contig `{name}` is ambiguous: it may be `{first}` or `{second}`")
+                write!(f, "contig {name:?} is ambiguous: it may be {first:?} or {second:?}")
             }
             Self::Unknown { name, known, count } => {
-                write!(f, "unknown contig `{name}`: ")?;
+                write!(f, "unknown contig {name:?}: ")?;
                 match known.as_slice() {
                     [] => f.write_str("there are no contigs"),
                     known if known.len() < *count => {
-                        write!(f, "there are {count} contigs, the first are `{}`", known.join("`, `"))
+                        write!(f, "there are {count} contigs, the first are {}", quoted(known))
                     }
-                    known => write!(f, "there are `{}`", known.join("`, `")),
+                    known => write!(f, "there are {}", quoted(known)),
                 }
             }
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 impl std::error::Error for ContigError {}
@@ -217,7 +221,7 @@ mod tests {
             [("NC_000020.10", "NC_000020.11"), ("X", "10"), ("I", "1"), ("chr2", "chr20"), ("NC_000020.99", "20")]
         {
             let error = contigs(&[inside]).resolve(asked).unwrap_err();
-            assert_eq!(error.to_string(), format!("unknown contig `{asked}`: there are `{inside}`"));
+            assert_eq!(error.to_string(), format!("unknown contig {asked:?}: there are {inside:?}"));
         }
     }
 
@@ -231,18 +235,21 @@ mod tests {
     #[test]
     fn an_alias_of_two_contigs_names_both() {
         let error = contigs(&["20", "chr20"]).resolve("NC_000020.10").unwrap_err();
-        assert_eq!(error.to_string(), "contig `NC_000020.10` is ambiguous: it may be `20` or `chr20`");
+        assert_eq!(error.to_string(), r#"contig "NC_000020.10" is ambiguous: it may be "20" or "chr20""#);
     }
 
     #[test]
     fn an_unknown_contig_shows_a_few_that_exist() {
         let error = contigs(&["a", "b", "c", "d", "e", "f"]).resolve("z").unwrap_err();
-        assert_eq!(error.to_string(), "unknown contig `z`: there are 6 contigs, the first are `a`, `b`, `c`, `d`, `e`");
+        assert_eq!(
+            error.to_string(),
+            r#"unknown contig "z": there are 6 contigs, the first are "a", "b", "c", "d", "e""#
+        );
     }
 
     #[test]
     fn duplicate_names_are_refused() {
         let twice = vec![Contig { name: "a".into(), length: 1 }; 2];
-        assert_eq!(Contigs::new(twice).unwrap_err().to_string(), "contig `a` occurs more than once");
+        assert_eq!(Contigs::new(twice).unwrap_err().to_string(), r#"contig "a" occurs more than once"#);
     }
 }

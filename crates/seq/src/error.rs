@@ -143,7 +143,7 @@ mod tests {
         let path = PathBuf::from("g.fa");
         assert_eq!(told(&Error::Io { path: path.clone(), source: missing() }), format!("cannot read g.fa: {cause}"));
         let source = ContigError::Duplicate { name: "a".into() };
-        assert_eq!(told(&Error::Contigs { path, source }), "g.fa: contig `a` occurs more than once");
+        assert_eq!(told(&Error::Contigs { path, source }), r#"g.fa: contig "a" occurs more than once"#);
         let reads = ReadError::record("r.bam".as_ref(), 3, missing());
         assert_eq!(told(&reads), format!("r.bam: record 3 cannot be read: {cause}"));
     }

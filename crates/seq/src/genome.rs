@@ -9,7 +9,7 @@
 //!
 //! How FASTA is read: a record starts with `>` and its name ends at the first space or tab. Lines may end in LF or CRLF and the
 //! last one need not end. Blank lines, and lines that start with `;`, are skipped. A record may have no bases. A sequence consists of
-//! letters, `-`, `*` and `.`; anything else is an error.
+//! IUPAC nucleotide codes, `X` (masked), `-`, `*` and `.`; anything else, such as the letters of a protein, is an error.
 
 mod base;
 mod fai;
@@ -31,7 +31,7 @@ use std::{
 
 pub use fai::{IndexError, IndexErrorKind};
 pub use slice::{SliceError, SliceErrorKind};
-pub use stream::{FastaError, FastaErrorKind, FastaStream, Header};
+pub use stream::{FastaError, FastaErrorKind, FastaStream};
 pub use two_bit::{TwoBitError, TwoBitErrorKind};
 
 use crate::{
@@ -178,13 +178,9 @@ pub struct RangeError {
 impl fmt::Display for RangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { contig, range, available } = self;
-        write!(f, "contig `{contig}`: bases {}..{} (0-based, half-open) are asked for, ", range.start, range.end)?;
-        f.write_str("the file has ")?;
-        for (i, span) in available.iter().enumerate() {
-            let comma = if i > 0 { ", " } else { "" };
-            write!(f, "{comma}{}..{}", span.start, span.end)?;
-        }
-        Ok(())
+        let spans: Vec<_> = available.iter().map(|span| format!("{}-{}", span.start, span.end)).collect();
+        let (expected, Range { start, end }) = (spans.join(" or "), range);
+        write!(f, "contig {contig:?}: expected bases within {expected}, found {start}-{end} (0-based, half-open)")
     }
 }
 

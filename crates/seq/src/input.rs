@@ -1,5 +1,6 @@
 //! What kind of file an input is, told from its content.
 
+mod bgzf_end;
 mod gzip;
 
 use std::{
@@ -11,7 +12,8 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-pub(crate) use gzip::{BGZIP_END, decompress};
+pub(crate) use bgzf_end::{BGZF_END, Tail, has_bgzf_end, without_end};
+pub(crate) use gzip::{decompress, decompress_any};
 
 use crate::error::Error;
 
@@ -144,10 +146,10 @@ impl SniffError {
 
 /// Tells the kind, or what else the content looks like.
 fn sniff(head: &[u8]) -> Result<InputKind, SniffError> {
-    if !head.starts_with(&[0x1f, 0x8b]) {
-        return sniff_plain(head, Compression::None).map_err(SniffError::Other);
+    let compression = gzip::compression(head);
+    if compression == Compression::None {
+        return sniff_plain(head, compression).map_err(SniffError::Other);
     }
-    let compression = if gzip::is_bgzip(head) { Compression::Bgzip } else { Compression::Gzip };
     let mut inside = Vec::new();
     match GzDecoder::new(head).take(4096).read_to_end(&mut inside) {
         Err(error) if inside.is_empty() && error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -199,7 +201,17 @@ pub struct InputError {
 
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, found {}", self.path.display(), self.expected, self.found)
+        write!(f, "{}: expected {}, found {}{}", self.path.display(), self.expected, self.found, remedy(&self.found))
+    }
+}
+
+/// What to do about a file of another kind, to follow the message; nothing where nothing helps.
+fn remedy(found: &str) -> &'static str {
+    match found {
+        "SAM" => "; samtools view -b makes BAM of it",
+        "FASTQ" => "; samtools import makes BAM of it",
+        "compressed 2bit" => "; decompress it first",
+        _ => "",
     }
 }
 

@@ -14,16 +14,20 @@
 #![forbid(unsafe_code)]
 
 pub mod bed;
+pub mod choice;
 pub mod contig;
+pub mod digest;
 pub mod error;
 pub mod genome;
 pub mod input;
 pub mod reads;
 pub mod region;
 pub mod strand;
+pub mod variant;
 pub mod vocab;
 pub mod window;
 
+pub use choice::ParseChoiceError;
 pub use contig::{Contig, Contigs};
 pub use error::Error;
 pub use genome::{FastaStream, Genome, GenomeOptions};

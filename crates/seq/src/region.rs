@@ -180,20 +180,20 @@ pub enum RegionError {
 impl fmt::Display for RegionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Contig { text, .. } => write!(f, "region `{text}`"),
+            Self::Contig { text, .. } => write!(f, "region {text:?}"),
             Self::NotAPosition { text, found } => {
-                write!(f, "region `{text}`: expected a 1-based position, found `{found}`")
+                write!(f, "region {text:?}: expected a 1-based position, found {found:?}")
             }
-            Self::Zero { text } => write!(f, "region `{text}`: positions are 1-based, found 0"),
+            Self::Zero { text } => write!(f, "region {text:?}: expected a 1-based position, found 0"),
             Self::StartPastEnd { text, start, end } => {
-                write!(f, "region `{text}`: the start {start} lies past the end {end}")
+                write!(f, "region {text:?}: expected a start of at most the end {end}, found {start}")
             }
             Self::PastContigEnd { text, contig, length, position } => write!(
                 f,
-                "region `{text}`: position {position} lies past the end of contig `{contig}`, which has {length} bases"
+                "region {text:?}: expected positions of at most {length}, the length of contig {contig:?}, found {position}"
             ),
             Self::Scattered { text, slices } => {
-                write!(f, "region `{text}`: the file has {slices} slices of this contig; name one interval")
+                write!(f, "region {text:?}: expected one slice of this contig, found {slices}; name an interval")
             }
         }
     }
@@ -252,20 +252,20 @@ mod tests {
     fn what_names_no_interval_is_told() {
         let contigs = contigs();
         for (text, message) in [
-            ("20:2000-1000", "region `20:2000-1000`: the start 2000 lies past the end 1000"),
-            ("20:0-10", "region `20:0-10`: positions are 1-based, found 0"),
-            ("20:x-10", "region `20:x-10`: expected a 1-based position, found `x`"),
-            ("20:", "region `20:`: expected a 1-based position, found ``"),
-            ("20:+1-10", "region `20:+1-10`: expected a 1-based position, found `+1`"),
-            ("20:-5", "region `20:-5`: expected a 1-based position, found ``"),
-            ("20:1-5001", "region `20:1-5001`: position 5001 lies past the end of contig `20`, which has 5000 bases"),
-            ("20:5001", "region `20:5001`: position 5001 lies past the end of contig `20`, which has 5000 bases"),
+            ("20:2000-1000", "expected a start of at most the end 1000, found 2000"),
+            ("20:0-10", "expected a 1-based position, found 0"),
+            ("20:x-10", "expected a 1-based position, found \"x\""),
+            ("20:", "expected a 1-based position, found \"\""),
+            ("20:+1-10", "expected a 1-based position, found \"+1\""),
+            ("20:-5", "expected a 1-based position, found \"\""),
+            ("20:1-5001", "expected positions of at most 5000, the length of contig \"20\", found 5001"),
+            ("20:5001", "expected positions of at most 5000, the length of contig \"20\", found 5001"),
         ] {
-            assert_eq!(parse(text, &contigs).unwrap_err().to_string(), message);
+            assert_eq!(parse(text, &contigs).unwrap_err().to_string(), format!("region {text:?}: {message}"));
         }
         let error = parse("22:1-2", &contigs).unwrap_err();
-        assert_eq!(error.to_string(), "region `22:1-2`");
+        assert_eq!(error.to_string(), "region \"22:1-2\"");
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.starts_with("unknown contig `22`: there are `20`"), "{cause}");
+        assert!(cause.starts_with("unknown contig \"22\": there are \"20\""), "{cause}");
     }
 }

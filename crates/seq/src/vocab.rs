@@ -5,7 +5,8 @@
 //! | Caduceus | `[CLS]` 0, `[SEP]` 1, `[BOS]` 2, `[MASK]` 3, `[PAD]` 4, `[RESERVED]` 5, `[UNK]` 6, A 7, C 8, G 9, T 10, N 11 |
 //! | PlantCaduceus | `[PAD]` 0, `[MASK]` 1, `[UNK]` 2, A 3, C 4, G 5, T 6 |
 //!
-//! Lower case is read as upper case. What has no id of its own, IUPAC codes among it, is `[UNK]`.
+//! Lower case is read as upper case. What has no id of its own, `U` of RNA and IUPAC codes among it, is `[UNK]`, as in the
+//! published tokenizers.
 
 use std::fmt;
 
@@ -35,18 +36,6 @@ impl Vocabulary {
     /// The vocabulary of PlantCaduceus. Its tokenizer adds nothing.
     pub fn plant_caduceus() -> Self {
         Self::new(&PLANT_CADUCEUS, false)
-    }
-
-    /// The known vocabulary whose complement map is this one; a map longer than the vocabulary must leave the ids behind it alone.
-    ///
-    /// # Errors
-    ///
-    /// - no known vocabulary has this complement map
-    pub fn from_complement_map(map: &[u8]) -> Result<Self, VocabularyError> {
-        [Self::caduceus(), Self::plant_caduceus()]
-            .into_iter()
-            .find(|vocabulary| vocabulary.check_complement_map(map).is_ok())
-            .ok_or_else(|| VocabularyError::UnknownComplementMap { map: map.to_vec() })
     }
 
     /// Compares a checkpoint's complement map with this vocabulary's; ids behind the vocabulary (padding) must map to themselves.
@@ -229,11 +218,6 @@ pub enum VocabularyError {
         /// Its complement in the map.
         found: u8,
     },
-    /// No known vocabulary has the map.
-    UnknownComplementMap {
-        /// The map.
-        map: Vec<u8>,
-    },
 }
 
 impl fmt::Display for VocabularyError {
@@ -244,9 +228,6 @@ impl fmt::Display for VocabularyError {
             }
             Self::Complement { id, expected, found } => {
                 write!(f, "complement map: expected {expected} as the complement of id {id}, found {found}")
-            }
-            Self::UnknownComplementMap { map } => {
-                write!(f, "complement map: expected that of Caduceus or PlantCaduceus, found {map:?}")
             }
         }
     }
@@ -311,17 +292,20 @@ mod tests {
     }
 
     #[test]
-    fn complement_maps_of_checkpoints_are_recognised() {
+    fn complement_maps_of_checkpoints_are_checked() {
         let caduceus = [0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11, 12, 13, 14, 15];
-        assert_eq!(Vocabulary::from_complement_map(&caduceus), Ok(Vocabulary::caduceus()));
+        assert_eq!(Vocabulary::caduceus().check_complement_map(&caduceus), Ok(()));
         let plant = [0, 1, 2, 6, 5, 4, 3, 7];
-        assert_eq!(Vocabulary::from_complement_map(&plant), Ok(Vocabulary::plant_caduceus()));
+        assert_eq!(Vocabulary::plant_caduceus().check_complement_map(&plant), Ok(()));
         assert_eq!(
             Vocabulary::caduceus().check_complement_map(&plant).unwrap_err().to_string(),
             "complement map: expected at least 12 ids, found 8"
         );
         let mut wrong = caduceus;
         wrong[15] = 14;
-        assert!(Vocabulary::from_complement_map(&wrong).is_err());
+        assert_eq!(
+            Vocabulary::caduceus().check_complement_map(&wrong).unwrap_err().to_string(),
+            "complement map: expected 15 as the complement of id 15, found 14"
+        );
     }
 }

@@ -5,7 +5,7 @@
 //!        │ + options               │ + filter
 //!        ▼                         ▼
 //!   WindowPlan  (lengths only)     │
-//!        │  shard, resume          │
+//!        │  shard                  │
 //!        ▼                         ▼
 //!   GenomeWindows   StreamWindows  ReadWindows      each one yields Window after Window, in order
 //! ```
@@ -30,7 +30,7 @@ pub use self::{
     counts::WindowCounts,
     genome::GenomeWindows,
     mask::SoftMask,
-    options::{ParseOptionError, Partial, WindowOptions, WindowSize},
+    options::{Partial, WindowOptions, WindowSize},
     plan::{PlanError, PlannedWindow, Targets, WindowPlan},
     shard::{ParseShardError, Shard},
     source::{SourceError, WindowSource},
@@ -41,7 +41,7 @@ use crate::strand::Strand;
 /// A stretch of sequence in the orientation in which a model reads it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Window {
-    /// Ordinal in the whole run, whatever the shard and wherever a resumed run began; 0-based.
+    /// Ordinal in the whole run, whatever the shard; 0-based.
     pub index: u64,
     /// The BED name, the read's name, the contig's name for a whole contig, else `contig:start-end` (1-based, closed).
     pub name: String,

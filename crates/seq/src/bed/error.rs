@@ -18,8 +18,11 @@ pub struct BedError {
 pub enum BedErrorKind {
     /// The file cannot be read.
     Io(io::Error),
-    /// A line is longer than 1 MiB.
-    TooLong,
+    /// A line is longer than any should be.
+    TooLong {
+        /// Bytes of the longest line that is read.
+        longest: u64,
+    },
     /// A line is not UTF-8 text.
     NotText,
     /// A line has fewer than the three required columns.
@@ -111,7 +114,7 @@ impl fmt::Display for BedErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(_) => f.write_str("cannot be read"),
-            Self::TooLong => f.write_str("longer than 1 MiB"),
+            Self::TooLong { longest } => write!(f, "expected a line of at most {longest} bytes, found a longer one"),
             Self::NotText => write!(f, "expected text, found bytes that are not UTF-8"),
             Self::TooFewColumns { found } => {
                 write!(f, "expected at least 3 columns, found {found}")
@@ -122,11 +125,11 @@ impl fmt::Display for BedErrorKind {
             Self::Contig(_) => f.write_str("expected the name of a contig, found another"),
             Self::Empty { contig, start, end } => write!(
                 f,
-                "interval of contig {contig} holds no base: expected start < end, found start {start}, end {end}"
+                "interval of contig {contig:?} holds no base: expected start < end, found start {start}, end {end}"
             ),
             Self::PastEnd { contig, length, end } => write!(
                 f,
-                "interval ends past the end of contig {contig}: expected an end of at most {length}, found {end}"
+                "interval ends past the end of contig {contig:?}: expected an end of at most {length}, found {end}"
             ),
             Self::ControlInName { found } => {
                 write!(f, "expected a name without control characters, found {found:?}")

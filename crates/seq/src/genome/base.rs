@@ -1,6 +1,6 @@
 //! Which bytes make a sequence.
 
-/// Whether every byte may stand in a sequence: a letter, `-`, `*` or `.`.
+/// Whether every byte may stand in a sequence: an IUPAC nucleotide code, `X` (masked), `-`, `*` or `.`.
 pub(super) fn is_sequence(bytes: &[u8]) -> bool {
     match bytes.last_chunk() {
         // The last block overlaps the one before it, so that a line of any length is made of blocks alone.
@@ -14,14 +14,18 @@ fn is_sequence_block(bytes: &[u8; 16]) -> bool {
     bytes.iter().fold(0, |foreign, &byte| foreign | u8::from(!is_base_code(byte))) == 0
 }
 
-/// The first byte that may not stand in a sequence.
-pub(super) fn first_foreign(bytes: &[u8]) -> Option<u8> {
-    bytes.iter().copied().find(|&byte| !is_base_code(byte))
+/// Where the first byte is that may not stand in a sequence.
+pub(super) fn first_foreign(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| !is_base_code(byte))
 }
 
 fn is_base_code(byte: u8) -> bool {
-    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    is_letter | (byte == b'-') | (byte == b'*') | (byte == b'.')
+    /// Letters that stand for no nucleotide.
+    const FOREIGN: [u8; 9] = *b"efijlopqz";
+    let lower = byte | 0x20;
+    let is_letter = lower.wrapping_sub(b'a') < 26;
+    let is_code = FOREIGN.iter().fold(is_letter, |is_code, &letter| is_code & (lower != letter));
+    is_code | (byte == b'-') | (byte == b'*') | (byte == b'.')
 }
 
 #[cfg(test)]
@@ -41,11 +45,11 @@ mod tests {
     }
 
     #[test]
-    fn letters_and_gaps_make_a_sequence() {
+    fn nucleotide_codes_and_gaps_make_a_sequence() {
         for byte in 0..=255_u8 {
-            let expected = byte.is_ascii_alphabetic() || b"-*.".contains(&byte);
+            let expected = b"ACGTURYKMSWBDHVNX-*.".contains(&byte.to_ascii_uppercase());
             assert_eq!(is_sequence(&[b'A', byte]), expected, "{byte}");
-            assert_eq!(first_foreign(&[b'A', byte]), (!expected).then_some(byte));
+            assert_eq!(first_foreign(&[b'A', byte]), (!expected).then_some(1));
         }
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn path_beside(path: &Path, extension: &str) -> PathBuf {
 pub(super) fn read(path: &Path) -> Result<Vec<FaiRecord>, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let records = (1..).zip(text.lines()).map(|(line, text)| {
-        parse(text).ok_or_else(|| IndexError { path: path.into(), kind: IndexErrorKind::Malformed { line } }.into())
+        let malformed = || IndexErrorKind::Malformed { line, found: text.into() };
+        parse(text).ok_or_else(|| IndexError { path: path.into(), kind: malformed() }.into())
     });
     records.collect()
 }
@@ -88,6 +89,8 @@ pub enum IndexErrorKind {
     Malformed {
         /// The line, 1-based.
         line: u64,
+        /// Its text.
+        found: String,
     },
     /// The file has something else where the index has a contig.
     Stale {
@@ -109,19 +112,24 @@ impl fmt::Display for IndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
         match &self.kind {
-            IndexErrorKind::Malformed { line } => {
-                write!(f, "line {line}: expected a name, length, offset, bases a line and bytes a line")?;
+            IndexErrorKind::Malformed { line, found } => {
+                write!(
+                    f,
+                    "line {line}: expected a name, length, offset, bases a line and bytes a line, found {found:?}"
+                )?;
             }
             IndexErrorKind::Stale { contig } => {
-                write!(f, "stale index: the file does not have contig `{contig}` where the index has it")?;
+                write!(f, "stale index: expected contig {contig:?} where the index has it, found something else")?;
             }
             IndexErrorKind::Short { last } => {
-                write!(f, "short index: the file goes on behind `{last}`, the index's last contig")?;
+                write!(f, "short index: expected the end of the file behind {last:?}, found more")?;
             }
-            IndexErrorKind::Empty => f.write_str("short index: it has no contig")?,
-            IndexErrorKind::Blocks => f.write_str("stale index: it does not lead to blocks of the file")?,
+            IndexErrorKind::Empty => f.write_str("short index: expected a contig, found none")?,
+            IndexErrorKind::Blocks => {
+                f.write_str("stale index: expected blocks of the file where it leads, found something else")?
+            }
         }
-        f.write_str("; remove it or make it anew with `samtools faidx`")
+        f.write_str("; remove it or make it again with samtools faidx")
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use noodles_bgzf::gzi;
 
-use crate::input::BGZIP_END;
+use crate::input::{BGZF_END, has_bgzf_end, without_end};
 
 const HEADER: usize = 18;
 /// A block ends with a checksum and its uncompressed size, 4 bytes each.
@@ -15,11 +15,7 @@ const SIZE_FIELD: u64 = 4;
 
 /// Looks whether a file ends as bgzip files do.
 pub(super) fn check_end(file: &mut File) -> io::Result<()> {
-    let mut tail = [0; BGZIP_END.len()];
-    file.seek(SeekFrom::End(-(tail.len() as i64)))?;
-    file.read_exact(&mut tail)?;
-    file.rewind()?;
-    if tail == BGZIP_END { Ok(()) } else { Err(truncated("the block that ends a bgzip file is missing")) }
+    if has_bgzf_end(file)? { Ok(()) } else { Err(without_end()) }
 }
 
 /// Makes the index of a file by going from block to block; nothing is decompressed.
@@ -33,7 +29,7 @@ pub(super) fn build(file: &mut File) -> io::Result<gzi::Index> {
         }
         let size = block_size(file, compressed)?;
         let last = (compressed + size).checked_sub(SIZE_FIELD).filter(|_| compressed + size <= end);
-        let last = last.ok_or_else(|| truncated("a bgzip block is not whole"))?;
+        let last = last.ok_or_else(not_whole)?;
         uncompressed += uncompressed_size(file, last)?;
         compressed += size;
     }
@@ -45,8 +41,9 @@ fn block_size(file: &mut File, offset: u64) -> io::Result<u64> {
     let mut header = [0; HEADER];
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(&mut header)?;
-    if header[..4] != BGZIP_END[..4] || header[12..16] != BGZIP_END[12..16] {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("expected a bgzip block at byte {offset}")));
+    if header[..4] != BGZF_END[..4] || header[12..16] != BGZF_END[12..16] {
+        let message = format!("expected a bgzip block at byte {offset}, found other bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     Ok(u64::from(u16::from_le_bytes([header[16], header[17]])) + 1)
 }
@@ -58,6 +55,6 @@ fn uncompressed_size(file: &mut File, offset: u64) -> io::Result<u64> {
     Ok(u64::from(u32::from_le_bytes(size)))
 }
 
-fn truncated(message: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, message)
+fn not_whole() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "expected a whole bgzip block, found the end of the file")
 }

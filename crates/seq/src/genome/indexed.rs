@@ -7,20 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use memchr::memchr_iter;
 use noodles_bgzf as bgzf;
 
 use super::{
     Opened, Storage,
-    base::is_sequence,
+    base::{first_foreign, is_sequence},
     fai::{self, FaiRecord, IndexError, IndexErrorKind},
     gzi, packed,
     page::Pages,
-    stream::FastaStream,
+    stream::{FastaError, FastaErrorKind, FastaStream},
 };
 use crate::{contig::Contig, error::Error, input::Compression};
 
 const UNEVEN: &str = "its lines are of uneven length, so it was read whole into 2 bits a base; \
-                      lines of one length (as `seqkit seq -w 60` writes) avoid that";
+                      lines of one length (as seqkit seq -w 60 writes) avoid that";
 
 /// Opens a file with the indexes beside it, or makes those that are missing, in memory.
 pub(super) fn open(path: &Path, compression: Compression) -> Result<Opened, Error> {
@@ -80,10 +81,47 @@ impl Storage for Indexed {
         if is_whole && is_sequence(bases) {
             return Ok(());
         }
+        let foreign = first_foreign(bases).filter(|_| is_whole).map(|place| (range.start + place as u64, bases[place]));
         out.truncate(from);
-        let contig = self.records[record].name.clone();
-        Err(IndexError { path: self.index.clone(), kind: IndexErrorKind::Stale { contig } }.into())
+        let error = match foreign {
+            Some((base, byte)) => self.foreign(record, base, byte),
+            None => Ok(self.stale(record)),
+        };
+        Err(error.map_err(|source| Error::reading(&self.path, source))?)
     }
+}
+
+impl Indexed {
+    fn stale(&self, record: usize) -> Error {
+        let contig = self.records[record].name.clone();
+        IndexError { path: self.index.clone(), kind: IndexErrorKind::Stale { contig } }.into()
+    }
+
+    /// What a byte that is no base tells: the text of a line of bases is wrong, or the index leads to something else.
+    fn foreign(&mut self, record: usize, base: u64, byte: u8) -> io::Result<Error> {
+        let FaiRecord { name, offset, .. } = &self.records[record];
+        let place = self.records[record].position(base);
+        let line = line_of_bases(&mut self.pages, *offset, place)?.filter(|_| !b"\r\n>".contains(&byte));
+        let Some(line) = line else { return Ok(self.stale(record)) };
+        let kind = FastaErrorKind::InvalidBase { byte };
+        Ok(FastaError { path: self.path.clone(), record: Some(name.clone()), line, kind }.into())
+    }
+}
+
+/// The line (1-based) of a place in the text; `None` when between the record's first base and it a header starts.
+fn line_of_bases<R: Read + Seek>(pages: &mut Pages<R>, first_base: u64, place: u64) -> io::Result<Option<u64>> {
+    let mut line = 1;
+    let mut text = [0; 1 << 12];
+    for start in (0..place).step_by(text.len()) {
+        let n = text.len().min((place - start) as usize);
+        let n = pages.read_at(start, &mut text[..n])?;
+        let inside = first_base.saturating_sub(start).min(n as u64) as usize;
+        if text[inside..n].contains(&b'>') {
+            return Ok(None);
+        }
+        line += memchr_iter(b'\n', &text[..n]).count() as u64;
+    }
+    Ok(Some(line))
 }
 
 /// Fills `bases` line by line; `false` when the file ends before.

@@ -87,16 +87,16 @@ impl Lines {
         }
     }
 
-    /// Reads the rest of the line, without its line end, onto `out`.
-    pub(super) fn read_line(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        let line = self.line;
-        while self.line == line {
+    /// Reads the rest of the line, without its line end, onto `out`; `false` when it has more than `max` bytes.
+    pub(super) fn read_line(&mut self, max: usize, out: &mut Vec<u8>) -> io::Result<bool> {
+        let (line, from) = (self.line, out.len());
+        while self.line == line && out.len() - from <= max {
             match self.next_piece(usize::MAX)? {
                 Some(piece) => out.extend_from_slice(&self.buffer[piece.range]),
                 None => break,
             }
         }
-        Ok(())
+        Ok(out.len() - from <= max)
     }
 
     fn take(&mut self, content: usize, line_end: usize, max: usize) -> Piece {

@@ -9,13 +9,13 @@ use crate::{contig::Contig, error::Error};
 pub(super) fn open(mut stream: FastaStream, notice: &str) -> Result<Opened, Error> {
     let mut records = Vec::new();
     let mut sequences = Vec::new();
-    while let Some(header) = stream.next_contig()? {
+    while let Some(name) = stream.next_contig()? {
         let mut sequence = Sequence::new();
         while let Some(piece) = stream.next_bases(usize::MAX)? {
             sequence.extend(stream.bases(&piece));
         }
         sequence.bits.shrink_to_fit();
-        records.push(Contig { name: header.name, length: sequence.length });
+        records.push(Contig { name, length: sequence.length });
         sequences.push(sequence);
     }
     let notice = Some(format!("{}: {notice}", stream.path().display()));

@@ -134,16 +134,19 @@ pub enum SliceErrorKind {
 
 impl fmt::Display for SliceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: record `{}`: ", self.path.display(), self.record)?;
+        write!(f, "{}: record {:?}: ", self.path.display(), self.record)?;
         match &self.kind {
             SliceErrorKind::Interval => {
-                write!(f, "expected a contig and 1 <= start <= end <= {LARGEST_END} as the name of a slice")
+                write!(f, "expected a name contig:start-end with 1 <= start <= end <= {LARGEST_END}, found another")
             }
             SliceErrorKind::Length { expected, found } => {
                 write!(f, "expected the {expected} bases of a slice, found {found}")
             }
             SliceErrorKind::Overlap { contig, other } => {
-                write!(f, "holds bases of contig `{contig}` that record `{other}` holds too")
+                write!(
+                    f,
+                    "expected other bases of contig {contig:?} than those of record {other:?}, found some of them"
+                )
             }
         }
     }

@@ -2,7 +2,10 @@
 
 mod error;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use memchr::memchr;
 
@@ -13,27 +16,23 @@ use super::{
     lines::{Lines, Piece},
 };
 use crate::{
+    contig::ContigError,
     error::Error,
     input::{Input, InputError, InputKind, decompress},
     vocab::Vocabulary,
 };
 
-/// The first line of a FASTA record.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Header {
-    /// What stands between `>` and the first space or tab.
-    pub name: String,
-    /// What follows, without the white space around it; may be empty.
-    pub description: String,
-}
+/// Bytes of the longest header or comment that is read.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// A FASTA file, plain, gzip or bgzip, or standard input, read once from its start.
 ///
-/// Names that occur twice are not noticed here, as that would take memory.
+/// Of what was read it keeps the records' names, to notice one that occurs twice.
 pub struct FastaStream {
     path: PathBuf,
     lines: Lines,
     record: Option<String>,
+    names: HashSet<String>,
 }
 
 impl FastaStream {
@@ -59,7 +58,7 @@ impl FastaStream {
             return Err(InputError { path, expected: "FASTA", found }.into());
         };
         let lines = Lines::new(decompress(input.into_reader(), compression));
-        Ok(Self { path, lines, record: None })
+        Ok(Self { path, lines, record: None, names: HashSet::new() })
     }
 
     /// The path that was opened.
@@ -67,14 +66,16 @@ impl FastaStream {
         &self.path
     }
 
-    /// Goes to the next record, past what is left of this one. `None` at the end of the file.
+    /// Goes to the next record, past what is left of this one, and gives its name: what stands between `>` and the first
+    /// space or tab. `None` at the end of the file.
     ///
     /// # Errors
     ///
     /// - the file cannot be read, or is truncated
     /// - it has no record, or something stands before the first
     /// - the sequence that is passed over, or the header, is malformed
-    pub fn next_contig(&mut self) -> Result<Option<Header>, Error> {
+    /// - an earlier record has the same name
+    pub fn next_contig(&mut self) -> Result<Option<String>, Error> {
         if self.record.is_none() {
             self.skip_to_first_record()?;
         }
@@ -83,11 +84,14 @@ impl FastaStream {
             return Ok(None);
         }
         let line = self.lines.line();
-        let mut text = Vec::new();
-        self.lines.read_line(&mut text).map_err(|e| Error::reading(&self.path, e))?;
-        let header = parse_header(&text).map_err(|kind| self.error(line, kind))?;
-        self.record = Some(header.name.clone());
-        Ok(Some(header))
+        let text = self.read_line()?;
+        let name = parse_name(&text).map_err(|kind| self.error(line, kind))?;
+        if !self.names.insert(name.into()) {
+            let source = ContigError::Duplicate { name: name.into() };
+            return Err(Error::Contigs { path: self.path.clone(), source });
+        }
+        self.record = Some(name.into());
+        Ok(self.record.clone())
     }
 
     /// Appends at most `max` bases of the record, in the file's case, and returns how many; 0 at the record's end.
@@ -122,7 +126,7 @@ impl FastaStream {
         loop {
             match self.line_start()? {
                 Some(b'>') => return Ok(None),
-                Some(b';') => self.skip_line()?,
+                Some(b';') => drop(self.read_line()?),
                 _ => {
                     let piece = self.lines.next_piece(max).map_err(|e| Error::reading(&self.path, e))?;
                     match piece {
@@ -150,7 +154,7 @@ impl FastaStream {
         if is_sequence(bases) {
             return Ok(piece);
         }
-        let byte = first_foreign(bases).unwrap_or_default();
+        let byte = first_foreign(bases).map_or(0, |place| bases[place]);
         Err(self.error(piece.line, FastaErrorKind::InvalidBase { byte }))
     }
 
@@ -161,7 +165,7 @@ impl FastaStream {
             match self.line_start()? {
                 Some(b'>') => return Ok(()),
                 None => return Err(self.error(line, FastaErrorKind::NoRecord)),
-                Some(b';') => self.skip_line()?,
+                Some(b';') => drop(self.read_line()?),
                 Some(_) => {
                     // One piece tells what the line is, however long it may be.
                     if let Some(piece) = self.lines.next_piece(64).map_err(|e| Error::reading(&self.path, e))? {
@@ -175,8 +179,15 @@ impl FastaStream {
         }
     }
 
-    fn skip_line(&mut self) -> Result<(), Error> {
-        self.lines.read_line(&mut Vec::new()).map_err(|e| Error::reading(&self.path, e))
+    /// A header or a comment.
+    fn read_line(&mut self) -> Result<Vec<u8>, Error> {
+        let line = self.lines.line();
+        let mut text = Vec::new();
+        match self.lines.read_line(LONGEST_LINE, &mut text) {
+            Ok(true) => Ok(text),
+            Ok(false) => Err(self.error(line, FastaErrorKind::TooLong { longest: LONGEST_LINE })),
+            Err(error) => Err(Error::reading(&self.path, error)),
+        }
     }
 
     fn line_start(&mut self) -> Result<Option<u8>, Error> {
@@ -196,16 +207,17 @@ fn before_first_record(text: &[u8]) -> FastaErrorKind {
     }
 }
 
-fn parse_header(line: &[u8]) -> Result<Header, FastaErrorKind> {
+/// The name in a header; what follows it may be in any encoding.
+fn parse_name(line: &[u8]) -> Result<&str, FastaErrorKind> {
     if memchr(b'\r', line).is_some() {
         return Err(FastaErrorKind::CarriageReturn);
     }
-    let text = std::str::from_utf8(&line[1..]).map_err(|_| FastaErrorKind::NameNotUtf8)?;
-    let (name, description) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    if name.is_empty() {
-        return Err(FastaErrorKind::NoName);
+    let name = line[1..].split(|byte| b" \t".contains(byte)).next().unwrap_or_default();
+    match std::str::from_utf8(name) {
+        Ok("") => Err(FastaErrorKind::NoName),
+        Ok(name) => Ok(name),
+        Err(_) => Err(FastaErrorKind::NameNotUtf8 { found: String::from_utf8_lossy(name).into_owned() }),
     }
-    Ok(Header { name: name.into(), description: description.trim().into() })
 }
 
 #[cfg(test)]

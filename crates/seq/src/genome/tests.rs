@@ -152,13 +152,13 @@ fn an_index_of_another_file_is_refused() {
     fs::write(&index, good).unwrap();
     assert_holds(&mut open(&path).unwrap(), &RECORDS);
     for (text, expected) in [
-        ("a\t14\t7\t6\t7\nempty\t0\t31\t6\t7\n", "short index: the file goes on behind `empty`"),
-        ("a\t14\t7\t6\t7\nb\t12\t34\t8\t9\n", "stale index: the file does not have contig `b`"),
-        ("a\t13\t7\t6\t7\nempty\t0\t31\t6\t7\nb\t12\t34\t8\t9\n", "stale index: the file does not have contig `empty`"),
-        ("a\t14\t7\t6\t7\nempty\t0\t31\t6\t7\nb\t99\t34\t8\t9\n", "stale index: the file does not have contig `b`"),
-        ("c\t14\t7\t6\t7\n", "stale index: the file does not have contig `c`"),
+        ("a\t14\t7\t6\t7\nempty\t0\t31\t6\t7\n", "short index: expected the end of the file behind \"empty\""),
+        ("a\t14\t7\t6\t7\nb\t12\t34\t8\t9\n", "stale index: expected contig \"b\""),
+        ("a\t13\t7\t6\t7\nempty\t0\t31\t6\t7\nb\t12\t34\t8\t9\n", "stale index: expected contig \"empty\""),
+        ("a\t14\t7\t6\t7\nempty\t0\t31\t6\t7\nb\t99\t34\t8\t9\n", "stale index: expected contig \"b\""),
+        ("c\t14\t7\t6\t7\n", "stale index: expected contig \"c\""),
         ("a\t14\t7\n", "line 1: expected a name, length, offset"),
-        ("", "short index: it has no contig"),
+        ("", "short index: expected a contig, found none"),
     ] {
         fs::write(&index, text).unwrap();
         let message = open(&path).map(drop).unwrap_err().to_string();
@@ -172,7 +172,22 @@ fn lines_that_are_not_where_the_index_has_them_are_told() {
     fs::write(path.with_extension("fa.fai"), "a\t7\t3\t4\t5\nb\t1\t15\t1\t2\n").unwrap();
     let mut genome = open(&path).unwrap();
     let message = genome.read(0, 0..7, &mut Vec::new()).unwrap_err().to_string();
-    assert!(message.contains("stale index: the file does not have contig `a`"), "{message}");
+    assert!(message.contains("stale index: expected contig \"a\""), "{message}");
+}
+
+#[test]
+fn a_protein_with_an_index_is_told_with_its_line() {
+    let text = b"; comment\n>a\nACGT\nACGT\n>b\nMKTAYI\nAKQRQI\n";
+    for bytes in [text.to_vec(), bgzip(text)] {
+        let (_folder, path) = write("g.fa", &bytes);
+        fs::write(path.with_extension("fa.fai"), "a\t8\t13\t4\t5\nb\t12\t26\t6\t7\n").unwrap();
+        let mut genome = open(&path).unwrap();
+        for (range, line, letter) in [(0..12, 6, "I"), (6..12, 7, "Q")] {
+            let message = genome.read(1, range, &mut Vec::new()).unwrap_err().to_string();
+            let expected = format!("record \"b\", line {line}: expected IUPAC nucleotide codes, found {letter:?}");
+            assert_eq!(message, format!("{}: {expected}", path.display()));
+        }
+    }
 }
 
 #[test]
@@ -202,7 +217,7 @@ fn names_must_differ() {
     for bytes in [b">a\nA\n>a\nC\n".to_vec(), gzip(b">a\nA\n>a\nC\n")] {
         let (_folder, path) = write("g.fa", &bytes);
         let message = told(&open(&path).map(drop).unwrap_err());
-        assert_eq!(message, format!("{}: contig `a` occurs more than once", path.display()));
+        assert_eq!(message, format!("{}: contig \"a\" occurs more than once", path.display()));
     }
 }
 
@@ -211,7 +226,7 @@ fn bases_past_the_end_are_refused() {
     let (_folder, path) = write("g.fa", TEXT.as_bytes());
     let mut genome = open(&path).unwrap();
     let message = genome.read(2, 10..13, &mut Vec::new()).unwrap_err().to_string();
-    assert_eq!(message, "contig `b`: bases 10..13 (0-based, half-open) are asked for, the file has 0..12");
+    assert_eq!(message, r#"contig "b": expected bases within 0-12, found 10-13 (0-based, half-open)"#);
 }
 
 fn open_sliced(text: &str) -> (TempDir, Result<Genome, Error>) {
@@ -236,20 +251,23 @@ fn slices_have_the_coordinates_of_their_contig() {
     let message = genome.read(0, 999..1003, &mut Vec::new()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "contig `17`: bases 999..1003 (0-based, half-open) are asked for, the file has 10..14, 1000..1006"
+        r#"contig "17": expected bases within 10-14 or 1000-1006, found 999-1003 (0-based, half-open)"#
     );
 }
 
 #[test]
 fn slices_that_cannot_be_are_refused() {
     for (text, expected) in [
-        (">1:1-5\nACGT\n", "record `1:1-5`: expected the 5 bases of a slice, found 4"),
+        (">1:1-5\nACGT\n", "record \"1:1-5\": expected the 5 bases of a slice, found 4"),
         (
             ">1:281474976710654-281474976710657\nACGT\n",
-            "record `1:281474976710654-281474976710657`: \
-             expected a contig and 1 <= start <= end <= 281474976710656 as the name of a slice",
+            "record \"1:281474976710654-281474976710657\": \
+             expected a name contig:start-end with 1 <= start <= end <= 281474976710656, found another",
         ),
-        (">1:1-4\nACGT\n>1:4-5\nAC\n", "record `1:4-5`: holds bases of contig `1` that record `1:1-4` holds too"),
+        (
+            ">1:1-4\nACGT\n>1:4-5\nAC\n",
+            "record \"1:4-5\": expected other bases of contig \"1\" than those of record \"1:1-4\", found some of them",
+        ),
     ] {
         let message = open_sliced(text).1.map(drop).unwrap_err().to_string();
         assert!(message.ends_with(expected), "{message}");
@@ -260,7 +278,7 @@ fn slices_that_cannot_be_are_refused() {
 fn a_slice_whose_numbers_are_no_interval_is_refused() {
     for name in ["1:0-3", "1:5-2", "1:1-99,999,999,999,999,999,999", ":1-4"] {
         let message = open_sliced(&format!(">{name}\nACGT\n")).1.map(drop).unwrap_err().to_string();
-        assert!(message.contains(&format!("record `{name}`: expected a contig and 1 <= start")), "{message}");
+        assert!(message.contains(&format!("record {name:?}: expected a name contig:start-end")), "{message}");
     }
     for name in ["HLA-A*01:01", "a:b-c", "a:1-", "a:,-1"] {
         assert_eq!(open_sliced(&format!(">{name}\nACGT\n")).1.unwrap().contigs().get(0).name, name);

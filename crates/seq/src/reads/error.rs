@@ -118,10 +118,8 @@ impl fmt::Display for ReadErrorKind {
             Self::Record { record, .. } => write!(f, "record {record} cannot be read"),
             Self::Index { index, .. } => write!(f, "its index {} cannot be read", index.display()),
             Self::DamagedIndex => f.write_str("damaged index; remove it or make it again with samtools index"),
-            Self::Stream => {
-                f.write_str("a shard of a stream cannot be taken, as reads are counted first: expected a file")
-            }
-            Self::NoCram => f.write_str("this build does not read CRAM (feature `cram`)"),
+            Self::Stream => f.write_str("a shard needs its reads counted first: expected a file, found a stream"),
+            Self::NoCram => f.write_str("expected a build with the feature cram, found one that does not read CRAM"),
         }
     }
 }

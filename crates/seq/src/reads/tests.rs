@@ -292,8 +292,6 @@ fn shards_one_after_another_are_the_whole_run() {
         assert_eq!(joined, whole);
         assert_eq!(skipped, counts.secondary);
     }
-    let rest: Vec<_> = windows().starting_at(1_234).map(Result::unwrap).collect();
-    assert_eq!(rest, whole[1_234..]);
 }
 
 #[test]
@@ -361,6 +359,34 @@ fn a_real_file_with_a_region_and_a_bed_under_another_name() {
     assert_eq!(in_bed, in_region);
     assert!(in_region.iter().all(|w| matches!(w.contig.as_str(), "chr20" | "*") && w.name.contains('/')));
     assert!(in_region.iter().any(|w| w.strand == Strand::Reverse));
+}
+
+/// The numbers are those of `samtools view -c -F 0x900` over the same intervals.
+#[test]
+fn reads_of_a_real_file_are_cut_out_by_regions_and_beds() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/NA12878_small.bam"));
+    let contigs = open(path).unwrap().contigs().clone();
+    let (all, _) = run(path, ReadFilter::default());
+    let check = |intervals: Vec<Interval>, n: usize| {
+        let filter = ReadFilter { intervals: Some(intervals.clone()), ..ReadFilter::default() };
+        let (cut, counts) = run(path, filter);
+        assert_eq!(cut.len(), n);
+        assert_eq!((counts.produced, counts.outside), (n as u64, (all.len() - n) as u64));
+        let names: Vec<_> = cut.iter().map(|window| &window.name).collect();
+        assert!(all.iter().map(|window| &window.name).filter(|name| names.contains(name)).eq(names.iter().copied()));
+        let overlaps = |w: &Window| intervals.iter().any(|i| w.start < i.end && i.start < w.end);
+        assert!(cut.iter().filter(|window| window.contig != "*").all(overlaps));
+    };
+    for (region, n) in [
+        ("20:10,000,501-10,001,000", 296),
+        ("chr20:10,000,600-10,000,600", 45),
+        ("NC_000020.10:10,001,990-10,002,500", 5),
+    ] {
+        check(vec![region::parse(region, &contigs).unwrap()], n);
+    }
+    let bed = b"20\t9999899\t10000200\n20\t10001000\t10001500\n".as_slice();
+    let bed = parse_bed(bed, Path::new("in.bed"), &contigs).unwrap();
+    check(bed.iter().map(|record| record.interval).collect(), 435);
 }
 
 #[cfg(feature = "cram")]

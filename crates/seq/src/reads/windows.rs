@@ -22,7 +22,6 @@ pub struct ReadWindows {
     passed: ReadTotals,
     shard: Shard,
     totals: ReadTotals,
-    first_index: u64,
     is_finished: bool,
 }
 
@@ -39,7 +38,6 @@ impl ReadWindows {
             passed: ReadTotals::default(),
             shard: Shard::WHOLE,
             totals: ReadTotals::default(),
-            first_index: 0,
             is_finished: false,
         })
     }
@@ -49,12 +47,6 @@ impl ReadWindows {
     pub fn with_shard(mut self, shard: Shard, totals: ReadTotals) -> Self {
         self.shard = shard;
         self.totals = totals;
-        self
-    }
-
-    /// Only reads from the ordinal `first_index` on, to resume a run; those before are read past.
-    pub fn starting_at(mut self, first_index: u64) -> Self {
-        self.first_index = first_index;
         self
     }
 
@@ -79,8 +71,7 @@ impl ReadWindows {
 
     fn next_window(&mut self) -> Result<Option<Window>, ReadError> {
         while let Some(window) = self.next_read()? {
-            let is_mine = self.is_mine(self.passed.bases - window.bases.len() as u64);
-            if is_mine && window.index >= self.first_index {
+            if self.is_mine(self.passed.bases - window.bases.len() as u64) {
                 self.counts.produced += 1;
                 self.counts.bases += window.bases.len() as u64;
                 self.counts.ambiguous_bases += window.n_ambiguous;

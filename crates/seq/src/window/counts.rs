@@ -9,7 +9,11 @@ pub struct WindowCounts {
     pub ambiguous_bases: u64,
     /// Windows given that end in padding.
     pub padded: u64,
-    /// Last windows left out because they are shorter than the size, in the whole run ([`Partial::Drop`]).
+    /// Windows given that are shorter than the size ([`Partial::Keep`]).
+    ///
+    /// [`Partial::Keep`]: super::Partial::Keep
+    pub kept_partial: u64,
+    /// Windows left out because they are shorter than the size ([`Partial::Drop`]); each counts in one shard.
     ///
     /// [`Partial::Drop`]: super::Partial::Drop
     pub dropped_partial: u64,
@@ -18,8 +22,9 @@ pub struct WindowCounts {
 }
 
 impl WindowCounts {
-    pub(super) fn add(&mut self, window: &super::Window) {
+    pub(super) fn add(&mut self, window: &super::Window, is_partial: bool) {
         self.produced += 1;
+        self.kept_partial += u64::from(is_partial && window.n_padded == 0);
         self.bases += window.bases.len() as u64 - window.n_padded;
         self.ambiguous_bases += window.n_ambiguous;
         self.padded += u64::from(window.n_padded > 0);

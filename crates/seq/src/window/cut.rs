@@ -41,7 +41,17 @@ mod tests {
     use super::*;
 
     fn planned(strand: Strand, n_padded: u64) -> PlannedWindow {
-        PlannedWindow { index: 3, contig: 0, start: 10, end: 15, strand, n_padded, name: None, is_whole_contig: false }
+        PlannedWindow {
+            index: 3,
+            contig: 0,
+            start: 10,
+            end: 15,
+            strand,
+            n_padded,
+            is_partial: n_padded > 0,
+            name: None,
+            is_whole_contig: false,
+        }
     }
 
     #[test]

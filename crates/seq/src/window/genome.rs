@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::{
-    SourceError, Window, WindowCounts, WindowPlan,
+    PlannedWindow, Shard, SourceError, Window, WindowCounts, WindowPlan,
     cut::{cut, is_too_ambiguous},
 };
 use crate::genome::Genome;
@@ -18,11 +18,11 @@ pub struct GenomeWindows {
 }
 
 impl GenomeWindows {
-    /// The windows of `plan` with the given ordinals; [`WindowPlan::shard`] gives those of a shard, and a later start
-    /// resumes a run. Windows of which a larger fraction than `max_ambiguous` is none of A, C, G, T are left out.
-    pub fn new(genome: Genome, plan: WindowPlan, ordinals: Range<u64>, max_ambiguous: f64) -> Self {
-        let counts = WindowCounts { dropped_partial: plan.n_dropped_partial(), ..WindowCounts::default() };
-        Self { genome, remaining: ordinals.start..ordinals.end.min(plan.n_windows()), plan, max_ambiguous, counts }
+    /// A shard's windows of `plan`. Windows of which a larger fraction than `max_ambiguous` is none of A, C, G, T are
+    /// left out.
+    pub fn new(genome: Genome, plan: WindowPlan, shard: Shard, max_ambiguous: f64) -> Self {
+        let counts = WindowCounts { dropped_partial: plan.n_dropped_partial(shard), ..WindowCounts::default() };
+        Self { genome, remaining: plan.shard(shard), plan, max_ambiguous, counts }
     }
 
     /// What was given and left out so far.
@@ -30,22 +30,11 @@ impl GenomeWindows {
         self.counts
     }
 
-    /// The whole plan.
-    pub fn plan(&self) -> &WindowPlan {
-        &self.plan
-    }
-
-    /// The ordinals that are yet to come.
-    pub fn remaining(&self) -> Range<u64> {
-        self.remaining.clone()
-    }
-
-    fn read(&mut self, index: u64) -> Result<Window, SourceError> {
-        let planned = self.plan.get(index).expect("ordinals end with the plan");
+    fn read(&mut self, planned: &PlannedWindow) -> Result<Window, SourceError> {
         let mut bases = Vec::with_capacity((planned.end - planned.start + planned.n_padded) as usize);
         self.genome.read(planned.contig, planned.start..planned.end, &mut bases)?;
         let contig = &self.genome.contigs().get(planned.contig).name;
-        Ok(cut(&planned, contig, bases))
+        Ok(cut(planned, contig, bases))
     }
 }
 
@@ -54,13 +43,13 @@ impl Iterator for GenomeWindows {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let index = self.remaining.next()?;
-            match self.read(index) {
+            let planned = self.plan.get(self.remaining.next()?)?;
+            match self.read(&planned) {
                 Ok(window) if is_too_ambiguous(&window, self.max_ambiguous) => {
                     self.counts.dropped_ambiguous += 1;
                 }
                 Ok(window) => {
-                    self.counts.add(&window);
+                    self.counts.add(&window, planned.is_partial);
                     return Some(Ok(window));
                 }
                 Err(error) => {

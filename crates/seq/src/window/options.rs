@@ -1,6 +1,7 @@
-use std::{error, fmt, num::NonZeroU64, str::FromStr};
+use std::{num::NonZeroU64, str::FromStr};
 
 use super::Targets;
+use crate::choice::ParseChoiceError;
 
 /// How long a window is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,15 +18,15 @@ pub enum WindowSize {
 ///
 /// Windows start at every stride from the start of the contig or region until one reaches its end, so that only the
 /// last one can be partial. A window centred on a BED interval is shifted to lie inside its contig; it is partial when
-/// the contig is shorter than the window.
+/// the contig is shorter than the window. Whatever becomes of partial windows, they are counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Partial {
-    /// It is given with the bases there are.
+    /// It is given with the bases there are, and counted.
     #[default]
     Keep,
     /// It is left out and counted.
     Drop,
-    /// It is filled up with `N` to the window size, after its last base in the window's own orientation.
+    /// It is counted and filled up with `N` to the window size, after its last base in the window's own orientation.
     Pad,
 }
 
@@ -67,44 +68,27 @@ impl Default for WindowOptions {
     }
 }
 
-/// A text that names no choice.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ParseOptionError {
-    expected: &'static str,
-    found: String,
-}
-
-impl fmt::Display for ParseOptionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, found {:?}", self.expected, self.found)
-    }
-}
-
-impl error::Error for ParseOptionError {}
-
 impl FromStr for WindowSize {
-    type Err = ParseOptionError;
+    type Err = ParseChoiceError;
 
     /// Parses a number of bases or `contig`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "contig" {
             return Ok(Self::Contig);
         }
-        text.parse()
-            .map(Self::Bases)
-            .map_err(|_| ParseOptionError { expected: "a number of bases above 0 or contig", found: text.into() })
+        text.parse().map(Self::Bases).map_err(|_| ParseChoiceError::new(&["contig", "a number of bases above 0"], text))
     }
 }
 
 impl FromStr for Partial {
-    type Err = ParseOptionError;
+    type Err = ParseChoiceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "keep" => Ok(Self::Keep),
             "drop" => Ok(Self::Drop),
             "pad" => Ok(Self::Pad),
-            _ => Err(ParseOptionError { expected: "keep, drop or pad", found: text.into() }),
+            _ => Err(ParseChoiceError::new(&["keep", "drop", "pad"], text)),
         }
     }
 }
@@ -121,8 +105,15 @@ mod tests {
         for bad in ["0", "-1", "1kb", "Contig", ""] {
             assert!(size(bad).is_err(), "{bad}");
         }
+        assert_eq!(
+            size("0").unwrap_err().to_string(),
+            "expected one of contig, a number of bases above 0, found \"0\""
+        );
         assert_eq!("pad".parse(), Ok(Partial::Pad));
-        assert_eq!("trim".parse::<Partial>().unwrap_err().to_string(), "expected keep, drop or pad, found \"trim\"");
+        assert_eq!(
+            "trim".parse::<Partial>().unwrap_err().to_string(),
+            "expected one of keep, drop, pad, found \"trim\""
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct PlannedWindow {
     pub strand: Strand,
     /// How many `N` are to follow.
     pub n_padded: u64,
+    /// Whether it has fewer bases than the size.
+    pub is_partial: bool,
     /// The BED name.
     pub name: Option<String>,
     /// Whether it was asked for as a whole contig.
@@ -59,7 +61,8 @@ pub struct WindowPlan {
     tilings: Vec<Tiling>,
     n_windows: u64,
     total_bases: u64,
-    n_dropped_partial: u64,
+    /// Of each window that was left out as too short, the bases of the windows before it; ascending.
+    dropped_partial: Vec<u64>,
 }
 
 impl WindowPlan {
@@ -105,9 +108,10 @@ impl WindowPlan {
         self.total_bases
     }
 
-    /// Last windows that were left out because they are shorter than the size.
-    pub fn n_dropped_partial(&self) -> u64 {
-        self.n_dropped_partial
+    /// How many windows of a shard were left out because they are shorter than the size.
+    pub fn n_dropped_partial(&self, shard: Shard) -> u64 {
+        let shards = self.dropped_partial.iter().map(|&offset| shard.of(offset, self.total_bases));
+        shards.filter(|&index| index == shard.index()).count() as u64
     }
 
     /// The `index`-th window, none past the end.
@@ -176,12 +180,18 @@ impl WindowPlan {
         self.push((tiling, dropped))
     }
 
-    /// Appends windows; an interval without any is not kept, so that first ordinals and offsets grow strictly.
-    fn push(&mut self, (mut tiling, dropped): (Tiling, bool)) -> Result<(), PlanError> {
-        self.n_dropped_partial += u64::from(dropped);
-        if tiling.len() == 0 {
-            return Ok(());
+    fn push(&mut self, (tiling, dropped): (Tiling, bool)) -> Result<(), PlanError> {
+        if tiling.len() > 0 {
+            self.push_tiling(tiling)?;
         }
+        if dropped {
+            self.dropped_partial.push(self.total_bases);
+        }
+        Ok(())
+    }
+
+    /// Appends windows; an interval without any is not kept, so that first ordinals and offsets grow strictly.
+    fn push_tiling(&mut self, mut tiling: Tiling) -> Result<(), PlanError> {
         let bases = u128::from(tiling.len()) * u128::from(tiling.interval.end);
         if bases + u128::from(self.total_bases) > u128::from(u64::MAX) {
             return Err(PlanError::TooManyBases);

@@ -18,18 +18,17 @@ pub struct StreamWindows {
     contig: Option<Slide>,
     n_contigs: usize,
     next_index: u64,
-    first_index: u64,
     counts: WindowCounts,
     is_finished: bool,
 }
 
 impl StreamWindows {
-    /// Tiles every contig of `stream` as `options` say. Windows before the ordinal `first_index` are read past.
+    /// Tiles every contig of `stream` as `options` say.
     ///
     /// # Errors
     ///
     /// As [`WindowPlan::new`] over contigs.
-    pub fn new(stream: FastaStream, options: WindowOptions, first_index: u64) -> Result<Self, PlanError> {
+    pub fn new(stream: FastaStream, options: WindowOptions) -> Result<Self, PlanError> {
         WindowPlan::new(&Contigs::default(), &Targets::Contigs, &options)?;
         Ok(Self {
             stream,
@@ -37,7 +36,6 @@ impl StreamWindows {
             contig: None,
             n_contigs: 0,
             next_index: 0,
-            first_index,
             counts: WindowCounts::default(),
             is_finished: false,
         })
@@ -52,7 +50,7 @@ impl StreamWindows {
         loop {
             let Some(mut slide) = self.contig.take() else {
                 match self.stream.next_contig()? {
-                    Some(header) => self.contig = Some(self.enter(header.name)),
+                    Some(name) => self.contig = Some(self.enter(name)),
                     None => return Ok(None),
                 }
                 continue;
@@ -92,10 +90,6 @@ impl StreamWindows {
         }
         let index = self.next_index;
         self.next_index += 1;
-        if index < self.first_index {
-            slide.advance();
-            return None;
-        }
         let planned = PlannedWindow {
             index,
             contig: self.n_contigs,
@@ -103,19 +97,20 @@ impl StreamWindows {
             end: slide.start() + slide.n_bases(),
             strand: Strand::Forward,
             n_padded: if self.options.partial == Partial::Pad { n_missing } else { 0 },
+            is_partial: n_missing > 0,
             name: None,
             is_whole_contig: self.options.size == WindowSize::Contig,
         };
         let bases = slide.take_bases();
-        self.weigh(cut(&planned, slide.name(), bases))
+        self.weigh(cut(&planned, slide.name(), bases), planned.is_partial)
     }
 
-    fn weigh(&mut self, window: Window) -> Option<Window> {
+    fn weigh(&mut self, window: Window, is_partial: bool) -> Option<Window> {
         if is_too_ambiguous(&window, self.options.max_ambiguous) {
             self.counts.dropped_ambiguous += 1;
             return None;
         }
-        self.counts.add(&window);
+        self.counts.add(&window, is_partial);
         Some(window)
     }
 }

@@ -86,8 +86,7 @@ fn open(path: &Path) -> Genome {
 fn from_genome(path: &Path, targets: &Targets, options: &WindowOptions) -> GenomeWindows {
     let genome = open(path);
     let plan = WindowPlan::new(genome.contigs(), targets, options).unwrap();
-    let all = 0..plan.n_windows();
-    GenomeWindows::new(genome, plan, all, options.max_ambiguous)
+    GenomeWindows::new(genome, plan, Shard::WHOLE, options.max_ambiguous)
 }
 
 fn collect<I: Iterator<Item = Result<Window, SourceError>>>(windows: I) -> Vec<Window> {
@@ -100,28 +99,12 @@ fn a_stream_gives_the_windows_of_the_plan() {
     for options in all_options() {
         let mut planned = from_genome(&path, &Targets::Contigs, &options);
         let stream = FastaStream::open(&path).unwrap();
-        let mut streamed = StreamWindows::new(stream, options, 0).unwrap();
+        let mut streamed = StreamWindows::new(stream, options).unwrap();
         let expected = collect(&mut planned);
         assert_eq!(collect(&mut streamed), expected, "{options:?}");
         assert_eq!(streamed.counts(), planned.counts(), "{options:?}");
-        let n_windows = planned.plan().n_windows();
-        assert_eq!(n_windows, planned.counts().produced + planned.counts().dropped_ambiguous);
-    }
-}
-
-#[test]
-fn resumed_runs_give_the_rest() {
-    let (_folder, path) = fasta();
-    let options = tiled(16, Some(5), Partial::Keep);
-    let whole = collect(from_genome(&path, &Targets::Contigs, &options));
-    for first in [0, 1, 17, whole.len() - 1, whole.len()] {
-        let stream = FastaStream::open(&path).unwrap();
-        let streamed = StreamWindows::new(stream, options, first as u64).unwrap();
-        assert_eq!(collect(streamed), whole[first..]);
-        let genome = open(&path);
-        let plan = WindowPlan::new(genome.contigs(), &Targets::Contigs, &options).unwrap();
-        let resumed = GenomeWindows::new(genome, plan, first as u64..u64::MAX, 1.0);
-        assert_eq!(collect(resumed), whole[first..]);
+        let plan = WindowPlan::new(open(&path).contigs(), &Targets::Contigs, &options).unwrap();
+        assert_eq!(plan.n_windows(), planned.counts().produced + planned.counts().dropped_ambiguous);
     }
 }
 
@@ -129,16 +112,19 @@ fn resumed_runs_give_the_rest() {
 fn shards_one_after_another_are_the_whole_run() {
     let (_folder, path) = fasta();
     for options in all_options() {
-        let whole = collect(from_genome(&path, &Targets::Contigs, &options));
+        let mut all = from_genome(&path, &Targets::Contigs, &options);
+        let whole = collect(&mut all);
         let mut joined = Vec::new();
+        let mut n_dropped = 0;
         for index in 0..3 {
             let genome = open(&path);
             let plan = WindowPlan::new(genome.contigs(), &Targets::Contigs, &options).unwrap();
-            let mine = plan.shard(Shard::new(index, 3).unwrap());
-            let windows = GenomeWindows::new(genome, plan, mine, options.max_ambiguous);
-            joined.extend(collect(windows));
+            let mut windows = GenomeWindows::new(genome, plan, Shard::new(index, 3).unwrap(), options.max_ambiguous);
+            joined.extend(collect(&mut windows));
+            n_dropped += windows.counts().dropped_partial;
         }
         assert_eq!(joined, whole, "{options:?}");
+        assert_eq!(n_dropped, all.counts().dropped_partial, "{options:?}");
     }
 }
 
@@ -179,6 +165,25 @@ fn bed_rows_on_the_reverse_strand_are_reverse_complements() {
 }
 
 #[test]
+fn windows_on_a_contig_shorter_than_them_are_counted() {
+    let (_folder, path) = fasta();
+    let contigs = contigs();
+    let length = contigs[3].1.len() as u64;
+    let interval = Interval { contig: 3, start: 10, end: 20 };
+    let targets = Targets::Bed(vec![BedRecord { interval, name: None, score: None, strand: Strand::Reverse }]);
+    let counts = |partial| {
+        let mut windows = from_genome(&path, &targets, &tiled(length + 5, None, partial));
+        let bases: u64 = collect(&mut windows).iter().map(|window| window.end - window.start).sum();
+        assert_eq!(windows.counts().bases, bases);
+        let WindowCounts { produced, padded, kept_partial, dropped_partial, .. } = windows.counts();
+        (produced, padded, kept_partial, dropped_partial)
+    };
+    assert_eq!(counts(Partial::Keep), (1, 0, 1, 0));
+    assert_eq!(counts(Partial::Pad), (1, 1, 0, 0));
+    assert_eq!(counts(Partial::Drop), (0, 0, 0, 1));
+}
+
+#[test]
 fn windows_above_the_limit_are_left_out_and_counted() {
     let (_folder, path) = fasta();
     let strict = WindowOptions { max_ambiguous: 0.9, ..tiled(20, None, Partial::Keep) };
@@ -198,7 +203,7 @@ fn a_source_ends_after_its_first_error() {
     let path = folder.path().join("bad.fa");
     fs::write(&path, ">a\nACGT\n>b\nAC1T\n").unwrap();
     let stream = FastaStream::open(&path).unwrap();
-    let windows = StreamWindows::new(stream, tiled(2, None, Partial::Keep), 0).unwrap();
+    let windows = StreamWindows::new(stream, tiled(2, None, Partial::Keep)).unwrap();
     let mut source = WindowSource::Stream(windows);
     assert!(source.next().unwrap().is_ok());
     assert!(source.next().unwrap().is_ok());

@@ -95,6 +95,7 @@ impl Tiling {
             end,
             strand: self.strand,
             n_padded: if self.pad { self.size - (end - start) } else { 0 },
+            is_partial: end - start < self.size,
             name: self.name.clone(),
             is_whole_contig: self.is_whole_contig,
         }

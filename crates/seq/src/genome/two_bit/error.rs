@@ -33,12 +33,12 @@ impl fmt::Display for TwoBitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
         if let Some(record) = &self.record {
-            write!(f, "record `{record}`: ")?;
+            write!(f, "record {record:?}: ")?;
         }
         match self.kind {
             TwoBitErrorKind::Version { found } => write!(f, "expected 2bit version 0, found {found}"),
-            TwoBitErrorKind::NoRecord => f.write_str("empty 2bit: there is no record"),
-            TwoBitErrorKind::Truncated => f.write_str("the 2bit file is truncated"),
+            TwoBitErrorKind::NoRecord => f.write_str("empty 2bit: expected a record, found none"),
+            TwoBitErrorKind::Truncated => f.write_str("the 2bit file is truncated: expected more, found its end"),
             TwoBitErrorKind::NameNotUtf8 => f.write_str("expected a name in UTF-8, found other bytes"),
             TwoBitErrorKind::Runs => {
                 f.write_str("expected runs of N or lower case in order and inside the record, found others")

@@ -58,22 +58,25 @@ fn message(bytes: &[u8]) -> String {
 fn what_is_no_2bit_is_told() {
     let good = file(0, u32::to_le_bytes);
     assert_eq!(message(&file(1, u32::to_le_bytes)), "expected 2bit version 0, found 1");
-    assert_eq!(message(&good[..20]), "the 2bit file is truncated");
-    assert_eq!(message(&good[..good.len() - 1]), "record `a`: the 2bit file is truncated");
+    assert_eq!(message(&good[..20]), "the 2bit file is truncated: expected more, found its end");
+    assert_eq!(
+        message(&good[..good.len() - 1]),
+        "record \"a\": the 2bit file is truncated: expected more, found its end"
+    );
 
     let runs = 16 + 12 + 16 + 4;
     let mut many = good.clone();
     many[runs..runs + 4].fill(0xff);
-    assert_eq!(message(&many), "record `a`: the 2bit file is truncated");
+    assert_eq!(message(&many), "record \"a\": the 2bit file is truncated: expected more, found its end");
 
     let mut beyond = good.clone();
     beyond[runs + 8] = 10;
     assert_eq!(
         message(&beyond),
-        "record `a`: expected runs of N or lower case in order and inside the record, found others"
+        "record \"a\": expected runs of N or lower case in order and inside the record, found others"
     );
 
     let mut empty = good;
     empty[8] = 0;
-    assert_eq!(message(&empty), "empty 2bit: there is no record");
+    assert_eq!(message(&empty), "empty 2bit: expected a record, found none");
 }

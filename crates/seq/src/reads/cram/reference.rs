@@ -5,23 +5,48 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use md5::{Digest, Md5};
 use noodles_fasta::{
     self as fasta,
     record::{Definition, Sequence},
     repository::Adapter,
 };
-use noodles_sam as sam;
+use noodles_sam::{
+    self as sam,
+    header::record::value::{
+        Map,
+        map::{
+            ReferenceSequence,
+            reference_sequence::{Md5Checksum, tag},
+        },
+    },
+};
 
 use crate::genome::Genome;
 
 /// A genome as the reference of a CRAM file: contigs under the names that the CRAM header has.
 ///
-/// The decoder asks for contigs by name and takes what it gets on trust, so that a contig that is missing or of another
-/// length is an error here.
+/// The decoder compares with the reference only what slices of a single contig have a checksum of. So a contig that is
+/// missing, of another length or of other bases than the header's M5 tells is an error here, when it is asked for.
 pub(super) struct Reference {
     // The decoder wants to share its reference between threads; a genome is for one at a time.
     genome: Option<Mutex<Genome>>,
-    lengths: HashMap<Vec<u8>, u64>,
+    contigs: HashMap<Vec<u8>, Expected>,
+}
+
+/// What the CRAM header says of a contig.
+struct Expected {
+    /// In bases.
+    length: u64,
+    /// MD5 of the upper-case bases, in hexadecimal digits; none once it was found to be right.
+    md5: Option<String>,
+}
+
+impl From<&Map<ReferenceSequence>> for Expected {
+    fn from(contig: &Map<ReferenceSequence>) -> Self {
+        let md5 = contig.other_fields().get(&tag::MD5_CHECKSUM);
+        Self { length: contig.length().get() as u64, md5: md5.map(ToString::to_string) }
+    }
 }
 
 impl Reference {
@@ -29,7 +54,7 @@ impl Reference {
         let contigs = header.reference_sequences().iter();
         Self {
             genome: genome.map(Mutex::new),
-            lengths: contigs.map(|(name, map)| (name.to_vec(), map.length().get() as u64)).collect(),
+            contigs: contigs.map(|(name, map)| (name.to_vec(), map.into())).collect(),
         }
     }
 
@@ -37,22 +62,39 @@ impl Reference {
         let text = String::from_utf8_lossy(name);
         let Some(genome) = &mut self.genome else {
             return Err(invalid(format!(
-                "contig `{text}` is stored as differences from a reference: expected a reference, found none"
+                "contig {text:?} is stored as differences from a reference: expected a reference, found none"
             )));
         };
         let genome = genome.get_mut().unwrap_or_else(PoisonError::into_inner);
         let contig = genome.contigs().resolve(&text).map_err(invalid)?;
-        let found = genome.contigs().get(contig).length;
-        let expected = self.lengths.get(name).copied().unwrap_or(found);
-        if expected != found {
-            return Err(invalid(format!(
-                "contig `{text}` of the reference is another one: expected {expected} bases, found {found}"
-            )));
-        }
+        let length = genome.contigs().get(contig).length;
         let mut bases = Vec::new();
-        genome.read(contig, 0..found, &mut bases).map_err(invalid)?;
+        genome.read(contig, 0..length, &mut bases).map_err(invalid)?;
+        bases.make_ascii_uppercase();
+        if let Some(expected) = self.contigs.get_mut(name) {
+            expected.check(&text, &bases)?;
+        }
         Ok(fasta::Record::new(Definition::new(name, None), Sequence::from(bases)))
     }
+}
+
+impl Expected {
+    fn check(&mut self, contig: &str, bases: &[u8]) -> io::Result<()> {
+        if self.length != bases.len() as u64 {
+            return Err(another(contig, &format!("{} bases", self.length), &bases.len().to_string()));
+        }
+        let Some(expected) = &self.md5 else { return Ok(()) };
+        let found = Md5Checksum::from(<[u8; 16]>::from(Md5::digest(bases))).to_string();
+        if !expected.eq_ignore_ascii_case(&found) {
+            return Err(another(contig, &format!("the MD5 {expected}"), &found));
+        }
+        self.md5 = None;
+        Ok(())
+    }
+}
+
+fn another(contig: &str, expected: &str, found: &str) -> io::Error {
+    invalid(format!("contig {contig:?} of the reference is another one: expected {expected}, found {found}"))
 }
 
 impl Adapter for Reference {

@@ -1,3 +1,4 @@
+use md5::{Digest, Md5};
 use noodles_cram as cram;
 use noodles_fasta as fasta;
 
@@ -143,6 +144,30 @@ fn cram_without_its_reference_is_an_error() {
     fs::write(files.folder.path().join("genome.fa"), ">7\nACGT\n").unwrap();
     let other = first_error(open_cram(&files).unwrap());
     assert!(other.contains("chr20"), "{other}");
+}
+
+#[test]
+fn a_reference_of_other_bases_is_refused_and_its_case_does_not_matter() {
+    let files = files();
+    let path = files.folder.path().join("genome.fa");
+    let (expected, _) = run(&files.bam, ReadFilter::default());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.to_lowercase()).unwrap();
+    assert_eq!(run_cram(&files, ReadFilter::default()), expected);
+
+    // No read lies there: what slices know of the reference does not tell.
+    let mut masked = text.into_bytes();
+    masked[LENGTH - 1_000..LENGTH].fill(b'N');
+    fs::write(&path, masked).unwrap();
+    let error = open_cram(&files).unwrap().windows(ReadFilter::default()).unwrap().find_map(Result::err).unwrap();
+    let md5 = |mut sequence: Vec<u8>, masked: std::ops::Range<usize>| {
+        sequence[masked].fill(b'N');
+        let digest = <Md5 as Digest>::digest(&sequence);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let (right, wrong) = (md5(bases(1), 0..0), md5(bases(1), LENGTH - 1_004..LENGTH - 4));
+    let message = format!("contig \"chr20\" of the reference is another one: expected the MD5 {right}, found {wrong}");
+    assert!(told(&error).ends_with(&message), "{}", told(&error));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl fmt::Display for PlanError {
                 end,
             } => write!(
                 f,
-                "a window of a whole contig was asked for: expected {}-{} of contig {contig}, found {start}-{end} (0-based, half-open)",
+                "a window of a whole contig was asked for: expected {}-{} of contig {contig:?}, found {start}-{end} (0-based, half-open)",
                 span.start, span.end
             ),
             Self::Limit(limit) => write!(

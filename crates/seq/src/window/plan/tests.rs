@@ -40,7 +40,7 @@ fn contigs_are_tiled_in_file_order() {
     assert_eq!((keep.n_windows(), keep.total_bases()), (5, 17));
     let drop = plan(Partial::Drop);
     assert_eq!(spans(&drop), [(0, 0, 4, 0), (0, 4, 8, 0), (3, 0, 4, 0)]);
-    assert_eq!(drop.n_dropped_partial(), 2);
+    assert_eq!(drop.n_dropped_partial(Shard::WHOLE), 2);
     let pad = plan(Partial::Pad);
     assert_eq!(spans(&pad)[2..4], [(0, 8, 10, 2), (2, 0, 3, 1)]);
     assert_eq!(pad.total_bases(), 17);
@@ -83,6 +83,20 @@ fn shards_are_the_run_in_order_and_follow_the_formula() {
 }
 
 #[test]
+fn each_window_that_was_left_out_counts_in_one_shard() {
+    for lengths in [&[10, 0, 3, 41, 1, 100, 2][..], &[2, 2, 2, 4], &[1, 2]] {
+        let contigs = contigs(lengths);
+        let plan = WindowPlan::new(&contigs, &Targets::Contigs, &options(4, None, Partial::Drop)).unwrap();
+        let n_partial = lengths.iter().filter(|&&length| length % 4 > 0).count() as u64;
+        for count in [1, 2, 3, 7, 50] {
+            let shards = (0..count).map(|index| Shard::new(index, count).unwrap());
+            let of_each: Vec<_> = shards.map(|shard| plan.n_dropped_partial(shard)).collect();
+            assert_eq!(of_each.iter().sum::<u64>(), n_partial, "{lengths:?} by {count}: {of_each:?}");
+        }
+    }
+}
+
+#[test]
 fn regions_are_tiled_or_taken_whole() {
     let contigs = contigs(&[100]);
     let region = Interval { contig: 0, start: 20, end: 29 };
@@ -104,7 +118,7 @@ fn windows_are_centred_on_bed_intervals_and_shifted_inside() {
     assert_eq!(spans(&plan(Partial::Pad)), expected);
     assert!(all(&plan(Partial::Pad)).iter().all(|w| w.strand == Strand::Reverse));
     let drop = plan(Partial::Drop);
-    assert_eq!((drop.n_windows(), drop.n_dropped_partial()), (5, 1));
+    assert_eq!((drop.n_windows(), drop.n_dropped_partial(Shard::WHOLE)), (5, 1));
 }
 
 #[test]
@@ -118,7 +132,7 @@ fn whole_contigs() {
     let error = WindowPlan::new(&contigs, &part, &options).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a window of a whole contig was asked for: expected 0-10 of contig c0, found 0-9 (0-based, half-open)"
+        "a window of a whole contig was asked for: expected 0-10 of contig \"c0\", found 0-9 (0-based, half-open)"
     );
 }
 

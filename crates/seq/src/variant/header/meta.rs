@@ -1,0 +1,73 @@
+//! A structured line of a header: `##KEY=<ID=…,Type=…,Description="…">`.
+
+/// The parts of a structured line.
+#[derive(Clone, Debug)]
+pub(crate) struct MetaLine<'a> {
+    /// What is declared, such as `INFO`.
+    pub(crate) key: &'a str,
+    fields: Vec<&'a str>,
+}
+
+impl<'a> MetaLine<'a> {
+    /// Takes a line apart; none where it is not structured.
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
+        let (key, value) = line.strip_prefix("##")?.split_once('=')?;
+        let inside = value.trim_end().strip_prefix('<')?.strip_suffix('>')?;
+        Some(Self { key, fields: split_fields(inside) })
+    }
+
+    /// The value of a field, without quotes.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
+        let value = self.fields.iter().find_map(|field| field.trim_start().strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    }
+
+    /// What tells the line from others of its kind.
+    pub(crate) fn identity(&self) -> Option<(String, String)> {
+        Some((self.key.to_owned(), self.get("ID")?.to_owned()))
+    }
+
+    /// The line without IDX, which only means something in BCF.
+    pub(crate) fn without_idx(&self) -> String {
+        let kept: Vec<&str> = self.fields.iter().copied().filter(|field| !field.starts_with("IDX=")).collect();
+        format!("##{}=<{}>", self.key, kept.join(","))
+    }
+}
+
+/// Splits at commas that are not within quotes.
+fn split_fields(inside: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let (mut start, mut is_quoted, mut is_escaped) = (0, false, false);
+    for (i, b) in inside.bytes().enumerate() {
+        match b {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b',' if !is_quoted => {
+                fields.push(&inside[start..i]);
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    fields.push(&inside[start..]);
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_past_quotes() {
+        let line = r#"##INFO=<ID=A,Number=.,Type=String,Description="x, \"IDX=4, y\">",Source="s",IDX=12>"#;
+        let meta = MetaLine::parse(line).unwrap();
+        assert_eq!(
+            (meta.key, meta.get("ID"), meta.get("IDX"), meta.get("Source")),
+            ("INFO", Some("A"), Some("12"), Some("s"))
+        );
+        assert_eq!(meta.without_idx(), line.replace(",IDX=12", ""));
+        assert!(MetaLine::parse("##source=x").is_none());
+        assert!(MetaLine::parse("#CHROM").is_none());
+    }
+}

@@ -1,0 +1,99 @@
+use std::{
+    io::BufRead,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    VariantHeader, VariantRecord,
+    error::{VariantError, VariantErrorKind},
+    header::ReadHeaderError,
+    in_regions::RecordsInRegions,
+    records::{ReadError, Records},
+    sniff::Source,
+};
+
+/// Reads the records of a VCF or BCF file.
+pub struct VariantReader {
+    path: PathBuf,
+    header: VariantHeader,
+    records: Which,
+}
+
+enum Which {
+    All(Records<Box<dyn BufRead + Send>>),
+    InRegions(Box<RecordsInRegions>),
+}
+
+impl VariantReader {
+    /// Opens a file, or standard input for `-`: VCF, plain, gzip or bgzip, or BCF, bgzip or raw, as its content tells.
+    ///
+    /// With `regions` (`20`, `chr20:1,001-2,000`: 1-based, both ends belong to them; another name of the same
+    /// chromosome does) only the records are read that reach into one of them, each once, in the order of the file.
+    /// This needs bgzip and an index beside the file: `.tbi` or `.csi`.
+    ///
+    /// # Errors
+    ///
+    /// - the file cannot be read, is cut off, or is neither VCF nor BCF
+    /// - its header does not start with `##fileformat=VCF` or has no column names
+    /// - with regions: the file cannot be searched, there is no index, or it is damaged or of another file
+    /// - a region names no interval of the file's contigs
+    pub fn open(path: &Path, regions: &[String]) -> Result<Self, VariantError> {
+        let Source { form, compression, reader } = Source::open(path)?;
+        let opened = Records::open(reader, form);
+        let (records, header) = opened.map_err(|error| header_error(path, error))?;
+        let records = match regions {
+            [] => Which::All(records),
+            _ => {
+                let found = RecordsInRegions::open(path, form, compression, &header, records.dictionary(), regions)?;
+                Which::InRegions(Box::new(found))
+            }
+        };
+        Ok(Self { path: path.to_path_buf(), header, records })
+    }
+
+    /// The path that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The header. That of a BCF file is without its IDX numbers, as VCF has it.
+    pub fn header(&self) -> &VariantHeader {
+        &self.header
+    }
+
+    /// The next record; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// - the file cannot be read or is cut off
+    /// - a record is not what VCF says a record is
+    pub fn read(&mut self) -> Result<Option<VariantRecord>, VariantError> {
+        let record = match &mut self.records {
+            Which::All(records) => records.next(),
+            Which::InRegions(records) => records.next(),
+        };
+        record.map_err(|error| read_error(&self.path, error))
+    }
+
+    /// Passes the next record, reading no more of it than it must. Says whether there was one.
+    pub(super) fn skip(&mut self, line: &mut Vec<u8>) -> Result<bool, VariantError> {
+        match &mut self.records {
+            Which::All(records) => records.skip(line).map_err(|error| read_error(&self.path, error)),
+            Which::InRegions(_) => self.read().map(|record| record.is_some()),
+        }
+    }
+}
+
+pub(super) fn header_error(path: &Path, error: ReadHeaderError) -> VariantError {
+    match error {
+        ReadHeaderError::Io(source) => VariantError::reading(path, source),
+        ReadHeaderError::Header(error) => VariantError::new(path, VariantErrorKind::Header(error)),
+    }
+}
+
+fn read_error(path: &Path, error: ReadError) -> VariantError {
+    match error {
+        ReadError::Io(source) => VariantError::reading(path, source),
+        ReadError::Record(error) => VariantError::record(path, error),
+    }
+}
