@@ -55,11 +55,27 @@ fn a_missing_file() {
 fn an_empty_or_foreign_file() {
     let workdir = workdir();
     let empty = workdir.write("empty.fa", "");
-    refused(&workdir, empty, "", ERROR, &["empty.fa: empty FASTA: there is no record"]);
+    refused(&workdir, empty, "", ERROR, &["empty.fa: empty FASTA: expected a record, found none"]);
     let foreign = workdir.write("table.csv", "a,b\n1,2\n");
-    refused(&workdir, foreign, "", ERROR, &["table.csv: line 1: not FASTA: expected a header (`>`), found \"a,b\""]);
+    refused(&workdir, foreign, "", ERROR, &["table.csv: line 1: not FASTA: expected a header (\">\"), found \"a,b\""]);
+    let sam = workdir.write("reads.sam", "@HD\tVN:1.6\n");
+    refused(
+        &workdir,
+        sam,
+        "",
+        ERROR,
+        &["expected FASTA, 2bit, BAM or CRAM, found SAM; samtools view -b makes BAM of it"],
+    );
+    let fastq = workdir.write("reads.fq", "@r1\nACGT\n+\nIIII\n");
+    refused(&workdir, fastq, "", ERROR, &["found FASTQ; samtools import makes BAM of it"]);
     let broken = workdir.write("broken.fa", ">one\nACGT\nAC!T\n");
-    refused(&workdir, broken, "", ERROR, &["broken.fa: record `one`, line 3: expected bases, found `!`"]);
+    refused(
+        &workdir,
+        broken,
+        "",
+        ERROR,
+        &["broken.fa: record \"one\", line 3: expected IUPAC nucleotide codes, found \"!\""],
+    );
 }
 
 #[test]
@@ -94,12 +110,13 @@ fn intervals_that_are_none() {
         data(YEAST),
         &past,
         ERROR,
-        &["x.bed, line 2: interval ends past the end of contig I: expected an end of at most 230218, found 230219"],
+        &["x.bed, line 2: interval ends past the end of contig \"I\": expected an end of at most 230218, found 230219"],
     );
     for (start, end) in [(100, 100), (100, 99)] {
         let empty = bed(&format!("I\t{start}\t{end}"));
-        let says =
-            format!("line 2: interval of contig I holds no base: expected start < end, found start {start}, end {end}");
+        let says = format!(
+            "line 2: interval of contig \"I\" holds no base: expected start < end, found start {start}, end {end}"
+        );
         refused(&workdir, data(YEAST), &empty, ERROR, &[&says]);
     }
     let words = bed("I\tone\ttwo");
@@ -107,37 +124,43 @@ fn intervals_that_are_none() {
     let short = bed("I\t5");
     refused(&workdir, data(YEAST), &short, ERROR, &["line 2: expected at least 3 columns, found 2"]);
     let unknown = bed("Q\t1\t5");
-    refused(&workdir, data(YEAST), &unknown, ERROR, &["line 2: unknown contig `Q`: there are 16 contigs"]);
+    refused(&workdir, data(YEAST), &unknown, ERROR, &["line 2: unknown contig \"Q\": there are 16 contigs"]);
     let reads = bed("I\t1\t5");
-    refused(&workdir, data(READS), &reads, ERROR, &["x.bed, line 1: unknown contig `I`"]);
+    refused(&workdir, data(READS), &reads, ERROR, &["x.bed, line 1: unknown contig \"I\""]);
 }
 
 #[test]
 fn regions_that_are_none() {
     let workdir = workdir();
     for (region, says) in [
-        ("I:200-100", "region `I:200-100`: the start 200 lies past the end 100"),
-        ("I:0-100", "region `I:0-100`: positions are 1-based, found 0"),
-        ("I:1-230219", "position 230219 lies past the end of contig `I`, which has 230218 bases"),
-        ("I:x-100", "region `I:x-100`: expected a 1-based position, found `x`"),
-        ("chrQ:1-100", "unknown contig `chrQ`: there are 16 contigs, the first are `I`, `II`, `III`, `IV`, `V`"),
+        ("I:200-100", "region \"I:200-100\": expected a start of at most the end 100, found 200"),
+        ("I:0-100", "region \"I:0-100\": expected a 1-based position, found 0"),
+        ("I:1-230219", "expected positions of at most 230218, the length of contig \"I\", found 230219"),
+        ("I:x-100", "region \"I:x-100\": expected a 1-based position, found \"x\""),
+        ("chrQ:1-100", r#"unknown contig "chrQ": there are 16 contigs, the first are "I", "II", "III", "IV", "V""#),
     ] {
         refused(&workdir, data(YEAST), &format!("--region {region}"), ERROR, &[says]);
     }
     let outside = "--sliced-reference --region 20:9,450,000-9,460,000";
-    refused(&workdir, data(CHR20), outside, ERROR, &["contig `20`: bases 9449999..9460000 (0-based, half-open)"]);
+    refused(
+        &workdir,
+        data(CHR20),
+        outside,
+        ERROR,
+        &["contig \"20\": expected bases within 9450000-10550000, found 9449999-9460000 (0-based, half-open)"],
+    );
 }
 
 #[test]
 fn a_name_that_means_two_contigs() {
     let workdir = workdir();
     let both = workdir.write("both.fa", ">20\nACGT\n>chr20\nACGT\n");
-    let says = ["contig `NC_000020.10` is ambiguous: it may be `20` or `chr20`"];
+    let says = [r#"contig "NC_000020.10" is ambiguous: it may be "20" or "chr20""#];
     refused(&workdir, &both, "--region NC_000020.10", ERROR, &says);
     let bed = workdir.write("x.bed", "NC_000020.10\t0\t4\n");
     refused(&workdir, &both, &format!("--bed {}", bed.display()), ERROR, &says);
     let twice = workdir.write("twice.fa", ">20\nACGT\n>20\nACGT\n");
-    refused(&workdir, &twice, "--region 20", ERROR, &["contig `20` occurs more than once"]);
+    refused(&workdir, &twice, "--region 20", ERROR, &["contig \"20\" occurs more than once"]);
 }
 
 /// Asserts that `embed` with this model fails like this, and writes nothing.
@@ -170,7 +193,7 @@ fn what_is_no_checkpoint() {
     refused_model(&workdir, &empty, &["no checkpoint at", "has none of model.safetensors"]);
     let config = br#"{"model_type": "bert", "hidden_size": 8}"#;
     let foreign = checkpoint(&workdir, &[("config.json", config), ("model.safetensors", b"")]);
-    refused_model(&workdir, &foreign, &["could not read the config of", "bert"]);
+    refused_model(&workdir, &foreign, &["cannot read the config of", "bert"]);
 }
 
 #[test]
@@ -195,7 +218,7 @@ fn a_checkpoint_of_another_type() {
     other.extend_from_slice(text.replacen("\"F32\"", "\"I32\"", 1).as_bytes());
     other.extend_from_slice(&weights[8 + header..]);
     let files = [("config.json", &config[..]), ("model.safetensors", &other[..])];
-    refused_model(&workdir, &checkpoint(&workdir, &files), &["tensor `", "expected type", "found I32"]);
+    refused_model(&workdir, &checkpoint(&workdir, &files), &["tensor \"", "expected type", "found I32"]);
 }
 
 /// A zip archive of one stored member, as `torch.save` writes it.
@@ -233,7 +256,8 @@ fn a_hostile_pickle_runs_nothing() {
     pickle.extend_from_slice(b"\x85R.");
     let config = fixture("ss-mamba", "config.json");
     let files = [("config.json", &config[..]), ("pytorch_model.bin", &archive("archive/data.pkl", &pickle)[..])];
-    let says = ["pytorch_model.bin", "data.pkl is not a plain dictionary of tensors", "`posix system` is not allowed"];
+    let says =
+        ["pytorch_model.bin", "data.pkl is not a plain dictionary of tensors", r#""posix system" is not allowed"#];
     refused_model(&workdir, &checkpoint(&workdir, &files), &says);
     assert!(!witness.exists(), "the pickle's command was run");
 }
@@ -244,7 +268,7 @@ fn an_output_that_cannot_be_written() {
     let file = workdir.write("file", "");
     for output in ["file/out.parquet", "file/parts", "nowhere/out.parquet"] {
         let command = workdir.embed(data(YEAST), output).args("--region I:1-1000");
-        command.fails(ERROR, &["is not an existing folder"]);
+        command.fails(ERROR, &["expected an existing folder, found none"]);
     }
     assert_eq!(fs::read(file).expect("the file"), b"");
 }
@@ -262,6 +286,19 @@ fn an_output_that_exists() {
     // Another question must not go on behind an earlier answer, nor an answer of other bytes.
     workdir.embed(data(YEAST), OUTPUT).args("--region I:1-3000 --resume").fails(ERROR, &["cannot resume", "options"]);
     embed("--resume").succeeds();
+}
+
+#[test]
+fn an_output_that_holds_another_shard() {
+    let workdir = workdir();
+    for output in ["shard.parquet", "shards"] {
+        let embed =
+            |options: &str| workdir.embed(data(YEAST), output).args("--region I:1-3000 --window 500").args(options);
+        embed("--shard 1/2").succeeds();
+        for options in ["--shard 2/2", "--shard 2/2 --resume"] {
+            embed(options).fails(ERROR, &["expected shard 2/2 or nothing, found shard 1/2", "an output of its own"]);
+        }
+    }
 }
 
 #[test]
@@ -292,7 +329,7 @@ fn options_that_do_not_go_together() {
     let workdir = workdir();
     let bed = format!("--bed {}", data(INTERVALS).display());
     for (input, options, says) in [
-        (YEAST, "--layer 9", "layer 9: expected `last` or 0 to 2"),
+        (YEAST, "--layer 9", "layer 9: expected last or 0 to 2"),
         (YEAST, "--equivariant split", "--equivariant"),
         (YEAST, "--min-mapq 20", "--min-mapq goes with reads (BAM, CRAM)"),
         (YEAST, "--region I --stride 10 --window contig", "a stride goes with windows"),

@@ -85,7 +85,11 @@ fn a_window_beyond_the_trained_context_warns_once() {
     let warned = longstrand().embed(data(YEAST), output).args("--region I:1-4000 --window 2000").succeeds();
     let warnings: Vec<&str> = warned.stderr.lines().filter(|line| line.contains("warning")).collect();
     assert_eq!(warnings.len(), 1, "{warned}");
-    assert!(warnings[0].contains("2000") && warnings[0].contains("1024"), "{warned}");
+    assert!(warnings[0].contains("windows of up to 2000 bases; the model was trained at 1024"), "{warned}");
+    let output = folder.path().join("region.parquet");
+    let region = longstrand().args("embed --region I:1-4000").arg(data(YEAST)).arg("-o").arg(output).succeeds();
+    assert!(region.stderr.contains("a region is one window unless --window tiles it"), "{region}");
+    assert!(region.stderr.contains("1 row of 1 window, "), "{region}");
 }
 
 #[test]

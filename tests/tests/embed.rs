@@ -1,6 +1,7 @@
 //! `longstrand embed` on real sequence: what it writes, and that nothing but the question changes the answer.
 
 use std::fs;
+use std::ops::Range;
 
 use longstrand_kernels::{Cpu, Rows, simd::Level};
 use longstrand_model::{Chunking, Model, Observer, Request, Tap, checkpoint::Checkpoint};
@@ -52,6 +53,38 @@ fn a_megabase_of_chromosome_20_in_bins() {
     let bin = rows.iter().find(|row| row.start == alone[0].start).expect("a bin of the window");
     assert_eq!(bin.end, alone[0].end);
     assert_ne!(bin.embedding, alone[0].embedding);
+    // And it is the context that the model sees when it is handed all of it.
+    let checkpoint = Checkpoint::load(workdir.path("model")).expect("the model");
+    let options = GenomeOptions { sliced_reference: true };
+    let mut genome = Genome::open(&data(CHR20), &options).expect("the slice");
+    let mut ids = Vec::new();
+    genome.read(0, 9_450_000..10_498_576, &mut ids).expect("bases of chromosome 20");
+    checkpoint.vocabulary.encode_in_place(&mut ids);
+    assert!(rows[700].embedding == mean(&checkpoint, &ids, 700 * 1024..701 * 1024), "{:?}", rows[700]);
+}
+
+/// The mean of the last hidden states over some of a sequence's positions.
+fn mean(checkpoint: &Checkpoint, ids: &[u8], positions: Range<u64>) -> Vec<f32> {
+    let model = Model::new(Cpu::new(Level::widest()), checkpoint);
+    let n = (positions.end - positions.start) as f64;
+    let mut mean = Mean { sums: vec![0.0; model.width()], positions };
+    let request = Request { taps: &[Tap::Last], logits: false };
+    let _ = model.encode(ids, Chunking::Auto, &request, &mut model.scratch(), &mut mean);
+    mean.sums.iter().map(|sum| (sum / n) as f32).collect()
+}
+
+/// Sums of a pass's last hidden states over some positions.
+struct Mean {
+    sums: Vec<f64>,
+    positions: Range<u64>,
+}
+
+impl Observer<f32> for Mean {
+    fn hidden(&mut self, _: Tap, start: u64, rows: Rows<'_, f32>) {
+        for t in (0..rows.len()).filter(|&t| self.positions.contains(&(start + t as u64))) {
+            self.sums.iter_mut().zip(rows.row(t)).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+    }
 }
 
 #[test]
@@ -82,21 +115,6 @@ fn is_wanted(row: &Row, all: &[Row]) -> bool {
     }
 }
 
-/// The mean of a pass's last hidden states.
-struct Mean {
-    sums: Vec<f64>,
-    positions: usize,
-}
-
-impl Observer<f32> for Mean {
-    fn hidden(&mut self, _: Tap, _: u64, rows: Rows<'_, f32>) {
-        for t in 0..rows.len() {
-            self.sums.iter_mut().zip(rows.row(t)).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
-        self.positions += rows.len();
-    }
-}
-
 #[test]
 fn a_row_is_the_mean_of_the_models_last_hidden_states() {
     let workdir = workdir(Family::Mamba);
@@ -106,18 +124,14 @@ fn a_row_is_the_mean_of_the_models_last_hidden_states() {
     let rows = rows(&output);
 
     let mut genome = Genome::open(&data(YEAST), &GenomeOptions::default()).expect("the genome");
-    let model = Model::new(Cpu::new(Level::widest()), &Checkpoint::builtin().expect("the built-in model"));
+    let checkpoint = Checkpoint::builtin().expect("the built-in model");
     assert_eq!(rows.len(), 2);
     for (row, start) in rows.iter().zip([1000, 2024]) {
         let mut ids = Vec::new();
         genome.read(0, start..start + 1024, &mut ids).expect("bases of chromosome I");
         Vocabulary::caduceus().encode_in_place(&mut ids);
-        let mut mean = Mean { sums: vec![0.0; 256], positions: 0 };
-        let request = Request { taps: &[Tap::Last], logits: false };
-        let _ = model.encode(&ids, Chunking::Auto, &request, &mut model.scratch(), &mut mean);
-        let expected: Vec<f32> = mean.sums.iter().map(|sum| (sum / mean.positions as f64) as f32).collect();
         assert_eq!((row.start, row.end), (start as i64, start as i64 + 1024));
-        assert!(row.embedding == expected, "{row:?}");
+        assert!(row.embedding == mean(&checkpoint, &ids, 0..1024), "{row:?}");
     }
 }
 

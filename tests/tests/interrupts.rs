@@ -21,13 +21,15 @@ fn part(workdir: &Workdir, index: usize) -> PathBuf {
     workdir.path(".out.parquet.parts").join(format!("part-{index:05}.parquet"))
 }
 
-/// Starts the run, sends a signal once some parts are there, and returns how it ended.
+/// Starts the run, sends a signal once some parts are there, and returns how it ended. Who is stopped in an orderly way is
+/// told of `--resume`.
 fn stopped(workdir: &Workdir, embed: &Longstrand, signal: &str, after_part: usize) -> Option<i32> {
     let mut running = embed.start();
     running.wait_for(&part(workdir, after_part));
     running.signal(signal);
     let finished = running.finish();
     assert!(!workdir.path("out.parquet").exists(), "{finished}");
+    assert_eq!(finished.stderr.contains("--resume goes on behind it"), finished.code.is_some(), "{finished}");
     finished.code
 }
 
@@ -93,4 +95,19 @@ fn a_single_long_window_is_left_at_once() {
         assert!(finished.stderr.ends_with("longstrand: interrupted\n"), "{finished}");
         assert_eq!(workdir.names(), before, "{family:?}");
     }
+}
+
+#[test]
+fn a_signal_that_is_ignored_does_not_keep_the_others_from_being_heard() {
+    let workdir = workdir(Family::Mamba);
+    let embed = workdir.embed(data(YEAST), "out.parquet").args(MANY);
+    let mut running = embed.start_ignoring("INT,HUP");
+    running.wait_for(&part(&workdir, 0));
+    running.signal("INT");
+    running.signal("HUP");
+    running.wait_for(&part(&workdir, 2));
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(INTERRUPTED), "{finished}");
+    assert!(!workdir.path("out.parquet").exists());
 }

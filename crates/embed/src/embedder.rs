@@ -89,12 +89,15 @@ impl Embedder {
         n + usize::from(tokens::appended(&self.vocabulary, &self.options).is_some())
     }
 
-    pub(crate) fn scratch(&self) -> Scratch<f32> {
-        self.model.scratch()
+    /// Bytes that a pass over a window of `n` bases takes.
+    pub(crate) fn pass_bytes(&self, n: u64) -> u64 {
+        // Longer than any contig: what is asked for may be a slip, and is not to overflow.
+        const LONGEST: u64 = 1 << 40;
+        self.model.pass_bytes(self.chunking, n.min(LONGEST) as usize)
     }
 
-    pub(crate) fn model(&self) -> &Model<Cpu> {
-        &self.model
+    pub(crate) fn scratch(&self) -> Scratch<f32> {
+        self.model.scratch()
     }
 
     /// What becomes of the two halves; `None` for a model that has none.
@@ -155,8 +158,9 @@ impl Embedder {
         meter: &mut Meter<'w>,
     ) -> ControlFlow<(), Vec<Vec<f32>>> {
         let taps = self.options.layers.taps();
-        let pooler = || Pooler::new(self.options.pool, cuts.clone(), self.model.width());
-        let mut pass = Pass::new(taps, taps.iter().map(|_| pooler()).collect(), rows, meter);
+        let width = self.model.width();
+        let poolers = taps.iter().map(|_| Pooler::new(self.options.pool, cuts.clone(), width)).collect();
+        let mut pass = Pass::new(taps, poolers, width, rows, meter);
         let request = Request { taps, logits: false };
         self.model.encode(ids, self.chunking, &request, scratch, &mut pass)?;
         pass.finish()
@@ -170,7 +174,7 @@ fn check(checkpoint: &Checkpoint, options: &EmbedOptions) -> Result<(), UsageErr
         if matches!(*tap, Tap::Block(blocks) if blocks > n_layer) {
             let found = layer_name(*tap);
             return Err(UsageError::new(format!(
-                "layer {found}: expected `last` or 0 to {n_layer}, the blocks of {name}"
+                "layer {found}: expected last or 0 to {n_layer}, the blocks of {name}"
             )));
         }
     }

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use longstrand_seq::bed::BedError;
 use longstrand_seq::reads::ReadError;
 use longstrand_seq::region::RegionError;
-use longstrand_seq::window::{PlanError, SourceError};
+use longstrand_seq::window::{PlanError, Shard, SourceError};
 use longstrand_table::TableError;
 
 /// Options that do not go together or do not go with the input or the model.
@@ -55,6 +55,15 @@ pub enum EmbedError {
         /// What was left out.
         left_out: String,
     },
+    /// The output holds another shard.
+    OtherShard {
+        /// What holds it.
+        path: PathBuf,
+        /// The shard to be written.
+        expected: Shard,
+        /// The shard that is there.
+        found: Shard,
+    },
     /// The output cannot be written.
     Table(TableError),
     /// Threads cannot be started.
@@ -75,6 +84,12 @@ impl fmt::Display for EmbedError {
             Self::NoWindows { path, left_out } => {
                 write!(f, "{}: expected at least one window, found none{left_out}", path.display())
             }
+            Self::OtherShard { path, expected, found } => write!(
+                f,
+                "{}: expected shard {expected} or nothing, found shard {found}; each shard needs an output of its own \
+                 (--force would replace the one that is there)",
+                path.display()
+            ),
             Self::Table(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Cancelled => f.write_str("interrupted"),
@@ -91,7 +106,7 @@ impl Error for EmbedError {
             Self::Table(error) => error.source(),
             Self::Digest { source, .. } => Some(source),
             Self::Threads(source) => Some(source),
-            Self::Usage(_) | Self::Plan(_) | Self::NoWindows { .. } | Self::Cancelled => None,
+            Self::Usage(_) | Self::Plan(_) | Self::NoWindows { .. } | Self::OtherShard { .. } | Self::Cancelled => None,
         }
     }
 }

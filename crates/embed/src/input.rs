@@ -1,6 +1,7 @@
 //! From an input file and options to a source of windows.
 
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use longstrand_seq::bed::read_bed;
@@ -85,6 +86,11 @@ impl InputOptions {
         self.shard.count() > 1
     }
 
+    /// Whether each region is one window because nothing was said about windows.
+    pub(crate) fn takes_regions_whole(&self) -> bool {
+        !self.regions.is_empty() && self.window.is_none() && self.stride.is_none()
+    }
+
     fn has_intervals(&self) -> bool {
         !self.regions.is_empty() || !self.beds.is_empty()
     }
@@ -107,6 +113,8 @@ pub struct Planned {
     pub windows: u64,
     /// Their bases.
     pub bases: u64,
+    /// Bases of the longest one, padding excluded.
+    pub longest: u64,
 }
 
 /// Opens the input and lays the windows.
@@ -152,10 +160,28 @@ fn open_genome(input: Input, options: &InputOptions) -> Result<Source, EmbedErro
     let planned = Planned {
         windows: ordinals.end - ordinals.start,
         bases: plan.offset(ordinals.end) - plan.offset(ordinals.start),
+        longest: longest(&plan, ordinals, window_options.size),
     };
     let notice = genome.notice();
-    let windows = WindowSource::Genome(GenomeWindows::new(genome, plan, ordinals, options.max_ambiguous));
+    let windows = WindowSource::Genome(GenomeWindows::new(genome, plan, options.shard, options.max_ambiguous));
     Ok(Source { windows, kind, selection, planned: Some(planned), notice })
+}
+
+/// Bases of the longest of some windows. No window is longer than its size, so that the first one that is as long ends the
+/// search; where the size is not a number there are as many windows as contigs, regions or intervals.
+fn longest(plan: &WindowPlan, ordinals: Range<u64>, size: WindowSize) -> u64 {
+    let most = match size {
+        WindowSize::Bases(bases) => bases.get(),
+        WindowSize::Contig | WindowSize::Interval => u64::MAX,
+    };
+    let mut longest = 0;
+    for window in ordinals.map_while(|index| plan.get(index)) {
+        longest = longest.max(window.end - window.start);
+        if longest >= most {
+            break;
+        }
+    }
+    longest
 }
 
 /// Whether a file is read from end to end: where that is all that can be done, and all that is needed.
@@ -170,7 +196,7 @@ fn stream_genome(input: Input, options: &InputOptions) -> Result<Source, EmbedEr
     let window_options = window_options(options, &Targets::Contigs);
     let selection = Selection::of_stream(&window_options);
     let stream = FastaStream::from_input(input)?;
-    let windows = WindowSource::Stream(StreamWindows::new(stream, window_options, 0)?);
+    let windows = WindowSource::Stream(StreamWindows::new(stream, window_options)?);
     Ok(Source { windows, kind, selection, planned: None, notice: None })
 }
 
@@ -204,7 +230,7 @@ fn refuse_empty(options: &InputOptions, plan: &WindowPlan) -> Result<(), EmbedEr
     if plan.n_windows() > 0 {
         return Ok(());
     }
-    let left_out = match plan.n_dropped_partial() {
+    let left_out = match plan.n_dropped_partial(Shard::WHOLE) {
         0 if !options.beds.is_empty() => "; the BED has no interval".into(),
         0 => String::new(),
         n => format!("; {n} shorter than the window were dropped"),

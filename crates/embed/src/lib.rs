@@ -10,8 +10,9 @@
 //! together; [`Plan::run`] does it. Rows come in the order of the windows, with the same bits whatever the threads,
 //! batches and chunks, so that the output is the same bytes each time. Nothing is printed: a [`Watch`] is told.
 //!
-//! Channels between the threads hold a batch each, and a batch is bounded by tokens, so that memory does not grow with
-//! the input. A run that is resumed reads the windows that are done, to count them, and computes the others.
+//! A batch is bounded by tokens, and there are three at most: one being read, one being computed, one being written. So
+//! memory does not grow with the input. A run that is resumed reads the windows that are done, to count them, and computes
+//! the others.
 //!
 //! ```no_run
 //! use longstrand_embed::{InputOptions, Job, Plan, Unwatched};
@@ -41,7 +42,7 @@ mod watch;
 pub use embedder::Embedder;
 pub use error::{EmbedError, UsageError};
 pub use input::{InputOptions, Planned, ReadOptions};
-pub use options::{ComputeOptions, EmbedOptions, Equivariant, Layers, ParseChoiceError, SpecialTokens, Strands};
+pub use options::{ComputeOptions, EmbedOptions, Equivariant, Layers, SpecialTokens, Strands};
 pub use plan::{Job, Outcome, OutputOptions, Plan};
 pub use pool::Pool;
 pub use run::Counts;

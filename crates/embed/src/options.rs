@@ -1,11 +1,11 @@
 //! What is computed of each window.
 
-use std::error::Error;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use longstrand_model::Tap;
+use longstrand_seq::ParseChoiceError;
 
 use crate::pool::Pool;
 
@@ -74,7 +74,7 @@ impl FromStr for Layers {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error =
-            || ParseChoiceError::new("`last`, a number of blocks, or several of these with commas, each once", text);
+            || ParseChoiceError::new(&["last", "a number of blocks", "several of these with commas, each once"], text);
         let mut taps = Vec::new();
         for name in text.split(',') {
             taps.push(match name {
@@ -126,7 +126,7 @@ pub enum SpecialTokens {
 }
 
 macro_rules! choices {
-    ($type:ty, $expected:literal, $($name:literal => $variant:ident),+) => {
+    ($type:ty, $($name:literal => $variant:ident),+) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Self::$variant => $name),+ })
@@ -139,40 +139,16 @@ macro_rules! choices {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($name => Ok(Self::$variant),)+
-                    _ => Err(ParseChoiceError::new($expected, text)),
+                    _ => Err(ParseChoiceError::new(&[$($name),+], text)),
                 }
             }
         }
     };
 }
 
-choices!(Strands, "forward, average or concat", "forward" => Forward, "average" => Average, "concat" => Concat);
-choices!(
-    Equivariant, "published, conjoined or split",
-    "published" => Published, "conjoined" => Conjoined, "split" => Split
-);
-choices!(SpecialTokens, "none or published", "none" => None, "published" => Published);
-
-/// A text that names no choice.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ParseChoiceError {
-    expected: &'static str,
-    found: String,
-}
-
-impl ParseChoiceError {
-    pub(crate) fn new(expected: &'static str, found: &str) -> Self {
-        Self { expected, found: found.into() }
-    }
-}
-
-impl fmt::Display for ParseChoiceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, found `{}`", self.expected, self.found)
-    }
-}
-
-impl Error for ParseChoiceError {}
+choices!(Strands, "forward" => Forward, "average" => Average, "concat" => Concat);
+choices!(Equivariant, "published" => Published, "conjoined" => Conjoined, "split" => Split);
+choices!(SpecialTokens, "none" => None, "published" => Published);
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +170,7 @@ mod tests {
         assert_eq!(Equivariant::Conjoined.to_string(), "conjoined");
         assert_eq!(
             "both".parse::<Strands>().unwrap_err().to_string(),
-            "expected forward, average or concat, found `both`"
+            "expected one of forward, average, concat, found \"both\""
         );
     }
 }

@@ -100,9 +100,9 @@ impl Plan {
         if source.kind.is_reads() && job.output.soft_masked {
             return Err(UsageError::new("--soft-mask: reads have no soft mask").into());
         }
-        let of_pool = NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
+        let of_pool = || NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN);
         let plan = Self {
-            threads: job.compute.threads.unwrap_or(of_pool),
+            threads: job.compute.threads.unwrap_or_else(of_pool),
             embedder,
             source,
             trained_context: checkpoint.config.trained_context,
@@ -141,13 +141,29 @@ impl Plan {
     /// About how many bytes of memory the run takes, the program and the model's weights aside; `None` where the length
     /// of the windows is not known beforehand.
     pub fn memory_estimate(&self) -> Option<u64> {
-        let planned = self.source.planned.map(|planned| planned.bases.div_ceil(planned.windows.max(1)));
-        let asked = match self.job.input.window {
+        let planned = self.source.planned.map(|planned| planned.longest);
+        self.padded().or(planned).or(self.asked_window()).map(|n_bases| run::estimate(self, n_bases))
+    }
+
+    /// Bases of a window on average; `None` where that is not known beforehand.
+    pub(crate) fn mean_window(&self) -> Option<u64> {
+        let planned = self.source.planned.map(|planned| (planned.bases / planned.windows.max(1)).max(1));
+        planned.or(self.asked_window())
+    }
+
+    /// Bytes of the vectors in a row group.
+    pub(crate) fn group_bytes(&self) -> u64 {
+        let layout = self.layout();
+        layout.group_bytes(self.job.output.write.rows_per_group.unwrap_or_else(|| layout.rows_per_group()))
+    }
+
+    /// Bases of most windows, from the options alone.
+    fn asked_window(&self) -> Option<u64> {
+        match self.job.input.window {
             Some(WindowSize::Bases(bases)) => Some(bases.get()),
             None if !self.source.kind.is_reads() => Some(WindowOptions::DEFAULT_SIZE.get()),
             _ => None,
-        };
-        self.padded().or(planned).or(asked).map(|n_bases| run::estimate(self, n_bases))
+        }
     }
 
     /// Bases of a window, where all of them have as many because the last ones are padded.
@@ -189,10 +205,10 @@ impl Plan {
     pub fn run(self, watch: &dyn Watch) -> Result<Outcome, EmbedError> {
         let layout = self.layout();
         let identity =
-            provenance::identity(&self.job, &self.model, &self.source.selection, self.embedder.equivariant())?;
+            provenance::identity(&self.job, &self.model, &self.source.selection, self.embedder.equivariant(), watch)?;
         let output = &self.job.output;
         let opened = EmbeddingWriter::open(&output.destination, layout, &output.write, identity)
-            .map_err(provenance::narrowed)?;
+            .map_err(|error| provenance::narrowed(error, &output.destination, self.job.input.shard))?;
         let writer = match opened {
             Opened::Writing(writer) => writer,
             Opened::Complete(written) => return Ok(Outcome { written, counts: None, bases_computed: 0 }),
@@ -206,6 +222,8 @@ impl Plan {
             layout,
             is_reads: self.source.kind.is_reads(),
             trained_context: self.trained_context,
+            longest: self.source.planned.map(|planned| planned.longest),
+            takes_regions_whole: self.job.input.takes_regions_whole() && !self.source.kind.is_reads(),
             threads: self.threads,
             batch_tokens,
             watch,

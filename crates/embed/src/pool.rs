@@ -4,13 +4,13 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use longstrand_seq::ParseChoiceError;
+
 mod cuts;
 mod pooler;
 
 pub(crate) use cuts::Cuts;
 pub(crate) use pooler::Pooler;
-
-use crate::options::ParseChoiceError;
 
 /// How the hidden states of a window's positions become vectors.
 ///
@@ -57,7 +57,7 @@ impl FromStr for Pool {
     type Err = ParseChoiceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseChoiceError::new("mean, max, last, center:W, bins:N or none, with W and N above 0", text);
+        let error = || ParseChoiceError::new(&["mean", "max", "last", "center:W", "bins:N", "none"], text);
         let number = |text: &str| text.parse::<NonZeroU64>().map_err(|_| error());
         match text.split_once(':') {
             None => match text {

@@ -1,21 +1,25 @@
 //! What the footer says of a table's origin.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_seq::digest::sha256;
 use longstrand_seq::input::is_stream;
-use longstrand_table::{Metadata, Precision, TableError};
+use longstrand_seq::window::Shard;
+use longstrand_table::{Destination, Metadata, Precision, TableError};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::error::EmbedError;
 use crate::input::Selection;
 use crate::options::Equivariant;
 use crate::plan::Job;
 use crate::run::Counts;
+use crate::watch::Watch;
+
+/// The key under which the options stand.
+const OPTIONS: &str = "longstrand.options";
 
 /// What computes: the vector instructions, which decide the last bits, and the model.
 pub(crate) fn model(checkpoint: &Checkpoint, level: Level) -> Metadata {
@@ -27,14 +31,18 @@ pub(crate) fn model(checkpoint: &Checkpoint, level: Level) -> Metadata {
     ]
 }
 
-/// All that decides the rows: the program, the model, the inputs' names and digests, and the options.
+/// All that decides the rows: the program, the model, the inputs' names and digests, and the options. The watch follows the
+/// digests and may stop them.
 pub(crate) fn identity(
     job: &Job,
     model: &Metadata,
     selection: &Selection,
     equivariant: Option<Equivariant>,
+    watch: &dyn Watch,
 ) -> Result<Metadata, EmbedError> {
-    let inputs: Vec<Value> = job.input.files().map(input).collect::<Result<_, _>>()?;
+    let files: Vec<&Path> = job.input.files().collect();
+    let mut digests = Digests::new(&files, watch);
+    let inputs: Vec<Value> = files.iter().map(|path| digests.input(path)).collect::<Result<_, _>>()?;
     let mut identity: Metadata = vec![
         ("longstrand.version".into(), env!("CARGO_PKG_VERSION").into()),
         ("longstrand.command".into(), "embed".into()),
@@ -42,7 +50,7 @@ pub(crate) fn identity(
     identity.extend(model.iter().cloned());
     identity.extend([
         ("longstrand.inputs".into(), Value::from(inputs).to_string()),
-        ("longstrand.options".into(), options(job, selection, equivariant).to_string()),
+        (OPTIONS.into(), options(job, selection, equivariant).to_string()),
         ("longstrand.layers".into(), job.embed.layers.to_string()),
         ("longstrand.pool".into(), job.embed.pool.to_string()),
     ]);
@@ -54,28 +62,44 @@ pub(crate) fn end(counts: &Counts) -> Metadata {
     vec![("longstrand.counts".into(), counts.json().to_string())]
 }
 
-/// A file's name without its folders, and its SHA-256. Standard input and pipes are `-`: they have been read, or are not to be
-/// read yet.
-fn input(path: &Path) -> Result<Value, EmbedError> {
-    if is_stream(path) {
-        return Ok(json!({ "name": "-" }));
-    }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let sha256 = digest(path).map_err(|source| EmbedError::Digest { path: path.into(), source })?;
-    Ok(json!({ "name": name, "sha256": sha256 }))
+/// The inputs' digests, as they are taken.
+struct Digests<'a> {
+    watch: &'a dyn Watch,
+    /// Bytes digested.
+    done: u64,
+    /// Bytes of all files.
+    total: u64,
 }
 
-fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => digest.update(&buffer[..n]),
+impl<'a> Digests<'a> {
+    fn new(files: &[&Path], watch: &'a dyn Watch) -> Self {
+        let sizes = files.iter().filter(|path| !is_stream(path)).filter_map(|path| path.metadata().ok());
+        Self { watch, done: 0, total: sizes.map(|file| file.len()).sum() }
+    }
+
+    /// A file's name without its folders, and its SHA-256. Standard input and pipes are `-`: they have been read, or are not
+    /// to be read yet.
+    fn input(&mut self, path: &Path) -> Result<Value, EmbedError> {
+        if is_stream(path) {
+            return Ok(json!({ "name": "-" }));
+        }
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Ok(json!({ "name": name, "sha256": self.digest(path)? }))
+    }
+
+    fn digest(&mut self, path: &Path) -> Result<String, EmbedError> {
+        let digest = sha256(path, &mut |bytes| self.advance(bytes));
+        digest.map_err(|source| EmbedError::Digest { path: path.into(), source })?.ok_or(EmbedError::Cancelled)
+    }
+
+    fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.done += bytes;
+        self.watch.digested(self.done, self.total);
+        match self.watch.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn options(job: &Job, selection: &Selection, equivariant: Option<Equivariant>) -> Value {
@@ -95,8 +119,26 @@ fn options(job: &Job, selection: &Selection, equivariant: Option<Equivariant>) -
     options.into()
 }
 
-/// The error of a run that is not the earlier one; of all options it tells the first that differs.
-pub(crate) fn narrowed(error: TableError) -> TableError {
+/// The error of an output that is there already: where it holds another shard, that is what it says.
+pub(crate) fn narrowed(error: TableError, destination: &Destination, shard: Shard) -> EmbedError {
+    let there = matches!(error, TableError::Exists(_) | TableError::Unfinished { .. } | TableError::Differs { .. });
+    let found = if there && shard != Shard::WHOLE { shard_in(destination) } else { None };
+    match found.filter(|found| *found != shard && *found != Shard::WHOLE) {
+        Some(found) => EmbedError::OtherShard { path: destination.path().into(), expected: shard, found },
+        None => first_option(error).into(),
+    }
+}
+
+/// The shard that an output, or a part of it, was written as.
+fn shard_in(destination: &Destination) -> Option<Shard> {
+    let metadata = destination.metadata()?;
+    let (_, options) = metadata.iter().find(|(key, _)| key == OPTIONS)?;
+    let options: Map<String, Value> = serde_json::from_str(options).ok()?;
+    options.get("shard")?.as_str()?.parse().ok()
+}
+
+/// Of all options that differ from an earlier run's, the first.
+fn first_option(error: TableError) -> TableError {
     let TableError::Differs { path, key, expected: Some(expected), found: Some(found) } = error else { return error };
     let (key, expected, found) = match first_difference(&expected, &found) {
         Some((option, expected, found)) => (format!("{key}.{option}"), expected, found),
@@ -129,14 +171,14 @@ mod tests {
     #[test]
     fn of_all_options_the_one_that_differs_is_told() {
         let narrowed = |expected: &str, found: &str| {
-            let key = "longstrand.options".to_string();
+            let key = OPTIONS.to_string();
             let error = TableError::Differs {
                 path: "o.parquet".into(),
                 key,
                 expected: Some(expected.into()),
                 found: Some(found.into()),
             };
-            narrowed(error).to_string().split_once("different run: ").unwrap().1.to_string()
+            first_option(error).to_string().split_once("different run: ").unwrap().1.to_string()
         };
         assert_eq!(
             narrowed(r#"{"last":"keep","window":5}"#, r#"{"last":"keep","window":1024}"#),

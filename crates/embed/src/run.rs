@@ -30,6 +30,10 @@ pub(crate) struct Run<'a> {
     pub(crate) layout: EmbeddingLayout,
     pub(crate) is_reads: bool,
     pub(crate) trained_context: Option<u64>,
+    /// Bases of the longest window, where it is known.
+    pub(crate) longest: Option<u64>,
+    /// Whether each region is one window because nothing was said about windows.
+    pub(crate) takes_regions_whole: bool,
     pub(crate) threads: NonZeroUsize,
     pub(crate) batch_tokens: usize,
     pub(crate) watch: &'a dyn Watch,
@@ -46,9 +50,10 @@ pub(crate) struct Finished {
 impl Run<'_> {
     /// Reads, computes and writes until the windows are through.
     pub(crate) fn run(&self, windows: WindowSource, writer: EmbeddingWriter) -> Result<Finished, EmbedError> {
-        let mut crew = Crew::new(self)?;
+        let mut crew = Crew::new(self);
         let reader = Reader::new(self, windows, writer.rows_before());
-        let (to_crew, batches) = sync_channel(1);
+        // No batch waits in the channel: one is read while another is computed.
+        let (to_crew, batches) = sync_channel(0);
         let (to_writer, rows) = sync_channel(2);
         let (read, flow, written) = thread::scope(|scope| {
             let reader = scope.spawn(move || reader.run(&to_crew));
@@ -59,7 +64,7 @@ impl Run<'_> {
         });
         let (writer, flaws) = written?;
         let read = read?;
-        match flow.is_break() || self.watch.is_cancelled() {
+        match flow?.is_break() || self.watch.is_cancelled() {
             true => Err(EmbedError::Cancelled),
             false => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, flaws }),
         }

@@ -4,6 +4,11 @@ use std::fmt;
 
 /// Follows a run. Methods are called from several threads.
 pub trait Watch: Sync {
+    /// Bytes of the input files whose digests have been taken, and bytes of all of them. Told before anything is computed.
+    fn digested(&self, bytes: u64, total: u64) {
+        let _ = (bytes, total);
+    }
+
     /// Bases that need not be computed, as an earlier run has done them.
     fn skipped(&self, bases: u64) {
         let _ = bases;
@@ -19,7 +24,7 @@ pub trait Watch: Sync {
         let _ = notice;
     }
 
-    /// Whether the run is to stop. It is asked between windows and within long ones.
+    /// Whether the run is to stop. It is asked while inputs are digested, between windows and within long ones.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -36,14 +41,16 @@ impl Watch for Unwatched {}
 pub enum Notice {
     /// What the genome's reader has to say.
     Input(String),
-    /// A window is longer than those that the model was trained at. Told once a run.
+    /// Windows are longer than those that the model was trained at. Told once a run.
     BeyondContext {
-        /// The window's name.
-        window: String,
-        /// Its bases.
+        /// Bases of the first such window.
         n_bases: u64,
+        /// Bases of the longest window, where windows are known beforehand.
+        longest: Option<u64>,
         /// Bases of a training window.
         trained: u64,
+        /// Whether a region is one window because no length was asked for.
+        whole_region: bool,
     },
     /// Numbers became infinite in f16.
     F16Overflow {
@@ -65,17 +72,45 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(notice) => f.write_str(notice),
-            Self::BeyondContext { window, n_bases, trained } => write!(
-                f,
-                "window {window} has {n_bases} bases, the model was trained at {trained}: what it makes of more is not known"
-            ),
+            Self::BeyondContext { n_bases, longest, trained, whole_region } => {
+                match longest {
+                    Some(longest) => write!(f, "windows of up to {longest} bases")?,
+                    None => write!(f, "a window of {n_bases} bases")?,
+                }
+                write!(f, "; the model was trained at {trained}, and what it makes of more is not known")?;
+                match whole_region {
+                    true => write!(f, "; a region is one window unless --window tiles it, as --window {trained}"),
+                    false => Ok(()),
+                }
+            }
+            Self::F16Overflow { values: 1 } => {
+                f.write_str("1 number is beyond the range of f16 and became infinite; --dtype f32 keeps it")
+            }
             Self::F16Overflow { values } => {
                 write!(f, "{values} numbers are beyond the range of f16 and became infinite; --dtype f32 keeps them")
             }
+            Self::NotFinite { vectors: 1, window } => write!(f, "1 vector is not finite, that of window {window}"),
             Self::NotFinite { vectors, window } => {
                 write!(f, "{vectors} vectors are not finite, the first is of window {window}")
             }
             Self::EmptyShard => f.write_str("this shard has no window"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_beyond_the_context_are_told_with_what_is_known_of_them() {
+        let notice =
+            |longest, whole_region| Notice::BeyondContext { n_bases: 2000, longest, trained: 1024, whole_region };
+        assert_eq!(
+            notice(Some(3000), false).to_string(),
+            "windows of up to 3000 bases; the model was trained at 1024, and what it makes of more is not known"
+        );
+        assert!(notice(None, false).to_string().starts_with("a window of 2000 bases; "));
+        assert!(notice(Some(3000), true).to_string().ends_with("unless --window tiles it, as --window 1024"));
     }
 }

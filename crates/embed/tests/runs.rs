@@ -189,6 +189,73 @@ fn shards_share_the_windows() {
 }
 
 #[test]
+fn a_shard_does_not_meet_another_one_in_its_output() {
+    let folder = tempfile::tempdir().unwrap();
+    for output in ["file.parquet", "folder/"] {
+        let mut first = job(&folder, output);
+        first.input.shard = "1/3".parse().unwrap();
+        run(&first);
+        let mut second = first.clone();
+        second.input.shard = "2/3".parse().unwrap();
+        for existing in [Existing::Refuse, Existing::Resume] {
+            second.output.write.existing = existing;
+            let error = plan(&second).unwrap().run(&Unwatched).unwrap_err().to_string();
+            assert!(error.contains("expected shard 2/3 or nothing, found shard 1/3; "), "{error}");
+        }
+        let again = plan(&first).unwrap().run(&Unwatched).unwrap_err().to_string();
+        assert!(again.ends_with("exists; --force replaces it"), "{again}");
+    }
+}
+
+/// Stops as soon as it is told of digests.
+#[derive(Default)]
+struct AtTheDigest {
+    bytes: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Watch for AtTheDigest {
+    fn digested(&self, bytes: u64, total: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.total.load(Ordering::Relaxed) > 0
+    }
+}
+
+#[test]
+fn digests_are_followed_and_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = job(&folder, "out.parquet");
+    job.input.path = folder.path().join("large.fa");
+    fs::write(&job.input.path, format!(">c\n{}\n", "ACGT".repeat(1 << 20))).unwrap();
+    let watch = AtTheDigest::default();
+    let error = plan(&job).unwrap().run(&watch).unwrap_err();
+    assert!(matches!(error, EmbedError::Cancelled), "{error}");
+    let (bytes, total) = (watch.bytes.into_inner(), watch.total.into_inner());
+    assert_eq!(total, (4 << 20) + 4);
+    assert!(bytes > 0 && bytes < total, "{bytes} of {total}");
+}
+
+#[test]
+fn memory_is_reckoned_from_the_windows_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let estimate = |window: u64, threads| {
+        let mut job = job(&folder, "out.parquet");
+        job.input.window = Some(WindowSize::Bases(window.try_into().unwrap()));
+        job.compute.threads = NonZeroUsize::new(threads);
+        job.compute.batch_tokens = NonZeroUsize::new(10_000);
+        plan(&job).unwrap().memory_estimate().unwrap()
+    };
+    // A row of 1 KiB for each token, in each of three batches.
+    assert!(estimate(1, 1) > 3 * 10_000 * 1024 && estimate(1, 1) < 2 * 3 * 10_000 * 1500, "{}", estimate(1, 1));
+    assert!(estimate(1024, 1) < estimate(1, 1));
+    assert!(estimate(1024, 4) > 2 * estimate(1024, 1));
+}
+
+#[test]
 fn an_empty_shard_is_a_whole_table_and_an_empty_run_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = job(&folder, "whole.parquet");

@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::TableError;
+use crate::footer::Footer;
 
 /// One Parquet file, or a folder of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +56,22 @@ impl Destination {
         }
     }
 
+    /// Whether whole parts are there that a resumed run would go on behind.
+    pub fn has_parts(&self) -> bool {
+        part_indices(&self.parts_folder()).is_ok_and(|parts| !parts.is_empty())
+    }
+
+    /// What the footer of the output, or of the first part of it, says of its origin; `None` where there is no such file
+    /// or it cannot be read.
+    pub fn metadata(&self) -> Option<crate::Metadata> {
+        let first_part = part_path(&self.parts_folder(), 0);
+        let files = match self {
+            Self::File(path) => vec![path.clone(), first_part],
+            Self::Folder(_) => vec![first_part],
+        };
+        files.iter().find_map(|file| Footer::read(file).ok()).map(|footer| footer.metadata())
+    }
+
     /// The folder that holds the output, which must exist.
     pub(crate) fn parent(&self) -> Result<PathBuf, TableError> {
         let parent = match self.path().parent() {
@@ -83,7 +101,7 @@ impl Destination {
     /// removed stays.
     pub fn remove_temporaries(&self) {
         let folder = self.parts_folder();
-        for name in names(&folder) {
+        for name in names(&folder).unwrap_or_default() {
             if is_temporary(&name) {
                 let _ = fs::remove_file(folder.join(name));
             }
@@ -101,10 +119,11 @@ pub(crate) fn part_path(folder: &Path, index: u64) -> PathBuf {
 }
 
 /// The indices of the parts in a folder, in rising order. A folder that is not there holds none.
-pub(crate) fn part_indices(folder: &Path) -> Vec<u64> {
-    let mut indices: Vec<u64> = names(folder).iter().filter_map(|name| part_index(name)).collect();
+pub(crate) fn part_indices(folder: &Path) -> Result<Vec<u64>, TableError> {
+    let names = names(folder).map_err(TableError::io("read the folder", folder))?;
+    let mut indices: Vec<u64> = names.iter().filter_map(|name| part_index(name)).collect();
     indices.sort_unstable();
-    indices
+    Ok(indices)
 }
 
 fn part_index(name: &OsStr) -> Option<u64> {
@@ -118,11 +137,13 @@ fn is_temporary(name: &OsStr) -> bool {
     name == crate::lock::NAME || crate::temporary::is_name(name)
 }
 
-fn names(folder: &Path) -> Vec<OsString> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect()
+/// The names in a folder; none where there is no folder.
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_parquet(extension: &OsStr) -> bool {
@@ -155,6 +176,26 @@ mod tests {
         let file = Destination::File("a/out.parquet".into());
         assert_eq!(file.parts_folder(), Path::new("a/.out.parquet.parts"));
         assert_eq!(Destination::File("out.parquet".into()).parts_folder(), Path::new(".out.parquet.parts"));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_holds_no_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for none in [folder.path().join("missing"), file] {
+            assert_eq!(part_indices(&none).unwrap(), []);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = part_indices(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read the folder {}", path.display()));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn remove_leftovers(destination: &Destination) -> Result<(), TableError> {
 /// An error if parts stand in the way and nothing was said about them.
 pub(crate) fn refuse_parts(destination: &Destination, existing: Existing) -> Result<(), TableError> {
     let parts = destination.parts_folder();
-    if existing != Existing::Refuse || part_indices(&parts).is_empty() {
+    if existing != Existing::Refuse || part_indices(&parts)?.is_empty() {
         return Ok(());
     }
     Err(match destination {

@@ -67,6 +67,11 @@ impl EmbeddingLayout {
         NonZeroUsize::new(rows.min(GROUP_ROWS)).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// Bytes of the vectors in a row group of this many rows.
+    pub fn group_bytes(&self, rows_per_group: NonZeroUsize) -> u64 {
+        (rows_per_group.get() as u64).saturating_mul(self.row_bytes() as u64)
+    }
+
     fn row_bytes(&self) -> usize {
         self.width.get() * self.precision.bytes()
     }

@@ -1,9 +1,9 @@
 //! How columns are encoded.
 //!
-//! Everything is compressed with zstd 1: higher levels gain little on numbers and cost much. Vectors of f32 are
-//! BYTE_STREAM_SPLIT, which lays the bytes of equal weight side by side for the compressor; vectors of f16 are PLAIN,
-//! since DuckDB does not read that split for them. Text repeats and gets a dictionary; coordinates and counts run in
-//! steps and get DELTA_BINARY_PACKED. Statistics are kept for the keys alone, a row group at a time.
+//! Everything is compressed with zstd 1: higher levels gain little on numbers and cost much. Vectors of f32 and
+//! scores are BYTE_STREAM_SPLIT, which lays the bytes of equal weight side by side for the compressor; vectors of f16
+//! are PLAIN, since DuckDB does not read that split for them. Text repeats and gets a dictionary; coordinates and counts
+//! run in steps and get DELTA_BINARY_PACKED. Statistics are kept for the keys alone, a row group at a time.
 
 use arrow_schema::Schema;
 use parquet::arrow::ArrowSchemaConverter;
@@ -32,7 +32,7 @@ fn encode(builder: WriterPropertiesBuilder, column: &ColumnDescriptor) -> Writer
     let path = column.path().clone();
     let (encoding, is_key) = match column.physical_type() {
         Type::BYTE_ARRAY => return builder.set_column_dictionary_enabled(path, true),
-        Type::FLOAT => (Encoding::BYTE_STREAM_SPLIT, false),
+        Type::FLOAT | Type::DOUBLE => (Encoding::BYTE_STREAM_SPLIT, false),
         Type::INT32 | Type::INT64 => (Encoding::DELTA_BINARY_PACKED, true),
         _ => (Encoding::PLAIN, false),
     };

@@ -70,7 +70,14 @@ pub enum TableError {
         found: Option<String>,
     },
     /// An earlier run wrote the output with other columns.
-    Columns(PathBuf),
+    Columns {
+        /// The file of the earlier run.
+        path: PathBuf,
+        /// Names and types of this run's columns.
+        expected: String,
+        /// Those of the earlier run.
+        found: String,
+    },
 }
 
 impl TableError {
@@ -98,11 +105,15 @@ impl fmt::Display for TableError {
             Self::Io { action, path, .. } | Self::Parquet { action, path, .. } => {
                 write!(f, "cannot {action} {}", path.display())
             }
-            Self::NoFolder(path) => write!(f, "{} is not an existing folder", path.display()),
-            Self::NotAFolder(path) => {
-                write!(f, "{} is no folder: expected one, or the name of a file that ends in .parquet", path.display())
+            Self::NoFolder(path) => write!(f, "{}: expected an existing folder, found none", path.display()),
+            Self::NotAFolder(path) => write!(
+                f,
+                "{}: expected a folder, or the name of a file that ends in .parquet, found something else",
+                path.display()
+            ),
+            Self::NotRegular(path) => {
+                write!(f, "{}: expected a regular file or none, found a pipe, device or socket", path.display())
             }
-            Self::NotRegular(path) => write!(f, "{} is not a regular file", path.display()),
             Self::Exists(path) => write!(f, "{} exists; --force replaces it", path.display()),
             Self::Unfinished { path, parts } => write!(
                 f,
@@ -112,7 +123,7 @@ impl fmt::Display for TableError {
             ),
             Self::Busy(path) => write!(f, "another process is writing {}", path.display()),
             Self::MissingPart(path) => {
-                write!(f, "cannot resume: {} is missing but a later part exists", path.display())
+                write!(f, "cannot resume: expected the part {}, found none but later ones", path.display())
             }
             Self::Rows { path, what, expected, found } => {
                 write!(f, "cannot resume: {}: expected {what} {expected}, found {}", path.display(), Shown(found))
@@ -124,7 +135,9 @@ impl fmt::Display for TableError {
                 Shown(expected),
                 Shown(found)
             ),
-            Self::Columns(path) => write!(f, "cannot resume: {} has other columns than this run", path.display()),
+            Self::Columns { path, expected, found } => {
+                write!(f, "cannot resume: {}: expected the columns {expected}, found {found}", path.display())
+            }
         }
     }
 }

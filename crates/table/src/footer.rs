@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use arrow_schema::Schema;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter};
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::schema::types::SchemaDescriptor;
 
 use crate::error::TableError;
 
@@ -57,6 +58,11 @@ impl Footer {
         self.pairs().skip_while(|(key, _)| *key != COMPLETE).map(owned).collect()
     }
 
+    /// All pairs but the Arrow schema.
+    pub(crate) fn metadata(&self) -> Metadata {
+        self.pairs().filter(|(key, _)| *key != ARROW_SCHEMA_META_KEY).map(owned).collect()
+    }
+
     /// An error unless the file has the columns of `schema` and was written under `identity`.
     pub(crate) fn check_origin(&self, schema: &Schema, identity: &Metadata) -> Result<(), TableError> {
         let found: Metadata = self.pairs().take_while(|(key, _)| *key != ARROW_SCHEMA_META_KEY).map(owned).collect();
@@ -67,9 +73,13 @@ impl Footer {
             return Err(TableError::Differs { path: self.path.clone(), key, expected, found });
         }
         let expected = ArrowSchemaConverter::new().convert(schema).map_err(TableError::parquet("read", &self.path))?;
-        match expected.root_schema() == self.metadata.file_metadata().schema() {
+        let found = self.metadata.file_metadata().schema_descr();
+        match expected.root_schema() == found.root_schema() {
             true => Ok(()),
-            false => Err(TableError::Columns(self.path.clone())),
+            false => {
+                let (expected, found) = (columns(&expected), columns(found));
+                Err(TableError::Columns { path: self.path.clone(), expected, found })
+            }
         }
     }
 
@@ -110,6 +120,13 @@ pub(crate) fn tail(end: Metadata) -> Metadata {
 /// The pair as Parquet has it.
 pub(crate) fn key_value((key, value): &(String, String)) -> KeyValue {
     KeyValue::new(key.clone(), value.clone())
+}
+
+/// Names and types of columns, as in "start INT64".
+fn columns(schema: &SchemaDescriptor) -> String {
+    let columns = schema.columns().iter();
+    let shown: Vec<String> = columns.map(|column| format!("{} {}", column.path(), column.physical_type())).collect();
+    shown.join(", ")
 }
 
 fn owned((key, value): (&str, &str)) -> (String, String) {

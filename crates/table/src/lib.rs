@@ -1,4 +1,4 @@
-//! Rows to Parquet with provenance in the footer, written whole or not at all.
+//! Rows to Parquet with provenance in the footer, and to text and genome tracks, written whole or not at all.
 //!
 //! A table goes to one file or to a folder of parts ([`Destination`]). Either way the rows are first written as
 //! *parts*, each under a temporary name, flushed to the disk and renamed, so that a name that exists is a whole file:
@@ -18,6 +18,9 @@
 //! The footer's key/value metadata begins with the *identity* of the table: the program, the model, the inputs and the
 //! options, in the caller's order. A run is resumed only under an equal identity. What is known only at the end
 //! follows; `longstrand.complete` says that no row is missing.
+//!
+//! Scores also go to tab-separated text ([`TsvWriter`]), and values of every base to bedGraph and bigWig
+//! ([`TrackWriter`]). Such a file is written under a temporary name, flushed and renamed; it cannot be resumed.
 
 #![forbid(unsafe_code)]
 
@@ -31,9 +34,14 @@ mod footer;
 mod lock;
 mod options;
 mod parts;
+mod score;
 mod slices;
 mod stitch;
 mod temporary;
+mod text_file;
+mod track;
+mod tsv;
+mod whole_file;
 mod writer;
 
 pub use destination::Destination;
@@ -41,4 +49,9 @@ pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWrite
 pub use error::TableError;
 pub use footer::{COMPLETE, Metadata};
 pub use options::{Existing, WriteOptions};
+pub use score::{ScoreLayout, ScoreRow, ScoreWriter, Strands};
+pub use text_file::write_text;
+pub use track::{TrackError, TrackFlaw, TrackForm, TrackWriter, WrittenTrack};
+pub use tsv::TsvWriter;
+pub use whole_file::remove_temporaries;
 pub use writer::{Opened, Written};

@@ -24,8 +24,8 @@ pub enum Existing {
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteOptions {
-    /// Rows of a row group; by default 64 MiB of vectors, at most 2,048 rows. For a single file this is also what a
-    /// killed run may lose.
+    /// Rows of a row group; by default 64 MiB of vectors, at most 2,048 rows, or 65,536 rows of scores. For a single
+    /// file this is also what a killed run may lose.
     pub rows_per_group: Option<NonZeroUsize>,
     /// Rows of a part in a folder of parts; by default four row groups. Of no effect for a single file.
     pub rows_per_part: Option<NonZeroUsize>,

@@ -102,7 +102,7 @@ pub(crate) fn find(
     rows_per_part: u64,
 ) -> Result<Found, TableError> {
     let mut found = Found::default();
-    for index in part_indices(folder) {
+    for index in part_indices(folder)? {
         let path = part_path(folder, found.parts);
         if index != found.parts {
             return Err(TableError::MissingPart(path));
@@ -119,5 +119,5 @@ pub(crate) fn find(
 
 /// Removes the parts of a folder, the last one first, so that what a kill leaves is never taken for a whole table.
 pub(crate) fn remove(folder: &Path) -> Result<(), TableError> {
-    part_indices(folder).into_iter().rev().try_for_each(|index| temporary::remove(&part_path(folder, index)))
+    part_indices(folder)?.into_iter().rev().try_for_each(|index| temporary::remove(&part_path(folder, index)))
 }

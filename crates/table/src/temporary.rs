@@ -12,7 +12,7 @@ use crate::error::TableError;
 const PREFIX: &str = ".part-";
 
 /// How temporary names end.
-const SUFFIX: &str = ".tmp";
+pub(crate) const SUFFIX: &str = ".tmp";
 
 /// Whether the name is one that [`create`] gives.
 pub(crate) fn is_name(name: &OsStr) -> bool {
@@ -22,8 +22,13 @@ pub(crate) fn is_name(name: &OsStr) -> bool {
 
 /// Creates `.part-<random>.tmp` in `folder`; it is removed when dropped.
 pub(crate) fn create(folder: &Path) -> Result<NamedTempFile, TableError> {
+    create_with(folder, OsStr::new(PREFIX))
+}
+
+/// Creates `<prefix><random>.tmp` in `folder`; it is removed when dropped.
+pub(crate) fn create_with(folder: &Path, prefix: &OsStr) -> Result<NamedTempFile, TableError> {
     let mut builder = Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
+    builder.prefix(prefix).suffix(SUFFIX);
     // Temporary files are private by default; this one becomes the output, so the umask decides.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

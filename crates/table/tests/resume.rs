@@ -152,7 +152,7 @@ fn another_identity_is_refused_by_key_and_values() {
 
     let narrower = layout(Precision::F16);
     let error = EmbeddingWriter::open(&to, narrower, &options(Existing::Resume), identity()).unwrap_err();
-    assert!(matches!(error, TableError::Columns(_)), "{error}");
+    assert!(matches!(error, TableError::Columns { .. }), "{error}");
 }
 
 #[test]

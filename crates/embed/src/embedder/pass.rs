@@ -46,6 +46,8 @@ pub(super) struct Pass<'a, 'w> {
     poolers: Vec<Pooler>,
     /// Vectors handed on, for each tap.
     handed_on: Vec<usize>,
+    /// Numbers in a vector.
+    width: usize,
     rows: Option<&'a mut WindowRows<'w>>,
     meter: &'a mut Meter<'w>,
     flow: ControlFlow<()>,
@@ -55,10 +57,11 @@ impl<'a, 'w> Pass<'a, 'w> {
     pub(super) fn new(
         taps: &'a [Tap],
         poolers: Vec<Pooler>,
+        width: usize,
         rows: Option<&'a mut WindowRows<'w>>,
         meter: &'a mut Meter<'w>,
     ) -> Self {
-        Self { taps, handed_on: vec![0; poolers.len()], poolers, rows, meter, flow: ControlFlow::Continue(()) }
+        Self { taps, handed_on: vec![0; poolers.len()], poolers, width, rows, meter, flow: ControlFlow::Continue(()) }
     }
 
     /// The vectors of each tap that were not handed on.
@@ -75,7 +78,7 @@ impl Observer<f32> for Pass<'_, '_> {
         let (Some(rows), ControlFlow::Continue(())) = (&mut self.rows, self.flow) else { return };
         let vectors = self.poolers[i].take();
         self.flow = rows.emit(&layer_name(tap), self.handed_on[i], &vectors);
-        self.handed_on[i] += vectors.len() / hidden.width();
+        self.handed_on[i] += vectors.len() / self.width;
     }
 
     fn advanced(&mut self, work: u64) -> ControlFlow<()> {

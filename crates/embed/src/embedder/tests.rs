@@ -222,7 +222,7 @@ fn what_the_model_does_not_have_is_refused() {
     };
     assert_eq!(
         refused(options("5", "mean", Strands::Forward), 0),
-        format!("layer 5: expected `last` or 0 to 4, the blocks of {}", BUILTIN.name)
+        format!("layer 5: expected last or 0 to 4, the blocks of {}", BUILTIN.name)
     );
     let equivariant = EmbedOptions { equivariant: Some(crate::options::Equivariant::Split), ..EmbedOptions::default() };
     assert!(refused(equivariant, 0).contains("--equivariant"));
@@ -291,7 +291,7 @@ fn a_causal_model_does_not_see_what_follows() {
     let bases = sequence(600);
     let of = |bases: &[u8], layers| {
         let embedder = fixture("caduceus-uni", options(layers, "none", Strands::Forward));
-        assert!(embedder.model().is_causal());
+        assert!(embedder.model.is_causal());
         rows(&embedder, window(bases))
     };
     assert_eq!(of(&bases, "last")[..300], of(&bases[..300], "last")[..]);

@@ -33,6 +33,11 @@ impl Counts {
         self.totals().bases
     }
 
+    /// Windows embedded that are shorter than was asked for.
+    pub fn kept_partial(&self) -> u64 {
+        self.totals().kept_partial
+    }
+
     fn totals(&self) -> WindowCounts {
         match self {
             Self::Windows(counts) => *counts,
@@ -77,6 +82,7 @@ impl Counts {
                 "bases": c.bases,
                 "ambiguous_bases": c.ambiguous_bases,
                 "padded": c.padded,
+                "kept_partial": c.kept_partial,
                 "dropped_partial": c.dropped_partial,
                 "dropped_ambiguous": c.dropped_ambiguous,
             }),

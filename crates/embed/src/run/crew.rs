@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use longstrand_model::Scratch;
 use longstrand_table::{EmbeddingLayout, EmbeddingRow, EmbeddingRows};
@@ -22,10 +21,11 @@ const ROWS_BYTES: usize = 4 << 20;
 /// Parts that a batch is cut into for each thread: enough that no thread waits long for the others.
 const PARTS_PER_THREAD: usize = 8;
 
-/// All threads together, and each for itself.
+/// All threads together, and each for itself. Threads are started when the first batch of their kind comes.
 pub(super) struct Crew<'a> {
     work: Work<'a>,
-    together: Lane,
+    threads: usize,
+    together: Option<Lane>,
     alone: Vec<Lane>,
 }
 
@@ -45,48 +45,71 @@ struct Lane {
 }
 
 impl<'a> Crew<'a> {
-    pub(super) fn new(run: &Run<'a>) -> Result<Self, EmbedError> {
-        let lane = |threads| Lane::new(threads, run.embedder);
-        let threads = run.threads.get();
-        Ok(Self {
+    pub(super) fn new(run: &Run<'a>) -> Self {
+        Self {
             work: Work { embedder: run.embedder, layout: run.layout, is_reads: run.is_reads, watch: run.watch },
-            together: lane(threads)?,
-            alone: (0..threads).map(|_| lane(1)).collect::<Result<_, _>>()?,
-        })
+            threads: run.threads.get(),
+            together: None,
+            alone: Vec::new(),
+        }
     }
 
     /// Computes batches and hands on their rows in order. Breaks when nobody takes rows or the watch is cancelled.
-    pub(super) fn run(&mut self, batches: Receiver<Batch>, to: &SyncSender<EmbeddingRows>) -> ControlFlow<()> {
-        batches.into_iter().try_for_each(|batch| match batch {
-            Batch::Short(tasks) if tasks.len() >= self.alone.len() => self.side_by_side(tasks, to),
-            Batch::Short(tasks) => tasks.into_iter().try_for_each(|task| self.one(task, to)),
-            Batch::Long(task) => self.one(task, to),
-        })
-    }
-
-    /// One window, by all threads; its rows are handed on as they come.
-    fn one(&mut self, task: Task, to: &SyncSender<EmbeddingRows>) -> ControlFlow<()> {
-        let work = self.work;
-        let mut rows = Outbox { rows: EmbeddingRows::new(work.layout), layout: work.layout, to };
-        let Lane { pool, scratch } = &mut self.together;
-        pool.install(|| work.embed(task, scratch, &mut rows))?;
-        rows.send()
-    }
-
-    fn side_by_side(&mut self, tasks: Vec<Task>, to: &SyncSender<EmbeddingRows>) -> ControlFlow<()> {
-        let work = self.work;
-        let parts: Vec<Part> = parts(tasks, self.alone.len() * PARTS_PER_THREAD);
-        let next = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for lane in &mut self.alone {
-                let (parts, next) = (&parts, &next);
-                scope.spawn(move || lane.pool.install(|| take_parts(work, parts, next, &mut lane.scratch)));
+    pub(super) fn run(
+        &mut self,
+        batches: Receiver<Batch>,
+        to: &SyncSender<EmbeddingRows>,
+    ) -> Result<ControlFlow<()>, EmbedError> {
+        for batch in batches {
+            if self.batch(batch, to)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-        });
-        parts.into_iter().try_for_each(|part| match part.rows.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn batch(&mut self, batch: Batch, to: &SyncSender<EmbeddingRows>) -> Result<ControlFlow<()>, EmbedError> {
+        let tasks = match batch {
+            Batch::Short(tasks) if tasks.len() >= self.threads => return self.side_by_side(tasks, to),
+            Batch::Short(tasks) => tasks,
+            Batch::Long(task) => vec![task],
+        };
+        let lane = match self.together.take() {
+            Some(lane) => lane,
+            None => Lane::new(self.threads, self.work.embedder)?,
+        };
+        let lane = self.together.insert(lane);
+        let work = self.work;
+        Ok(tasks.into_iter().try_for_each(|task| work.together(task, lane, to)))
+    }
+
+    fn side_by_side(
+        &mut self,
+        tasks: Vec<Task>,
+        to: &SyncSender<EmbeddingRows>,
+    ) -> Result<ControlFlow<()>, EmbedError> {
+        while self.alone.len() < self.threads {
+            self.alone.push(Lane::new(1, self.work.embedder)?);
+        }
+        let work = self.work;
+        let parts: Vec<Part> = parts(tasks, self.threads * PARTS_PER_THREAD);
+        let next = AtomicUsize::new(0);
+        each(&mut self.alone, &|scratch| take_parts(work, &parts, &next, scratch));
+        let rows = |part: Part| part.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(parts.into_iter().try_for_each(|part| match rows(part) {
             Some(rows) => sent(to, rows),
             None => ControlFlow::Break(()),
-        })
+        }))
+    }
+}
+
+/// Does the work on all lanes at once and waits for the last of them; the calling thread only waits.
+fn each(lanes: &mut [Lane], work: &(impl Fn(&mut Scratch<f32>) + Sync)) {
+    if let Some((Lane { pool, scratch }, others)) = lanes.split_first_mut() {
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| work(scratch));
+            each(others, work);
+        });
     }
 }
 
@@ -118,6 +141,14 @@ fn take_parts(work: Work<'_>, parts: &[Part], next: &AtomicUsize, scratch: &mut 
 }
 
 impl Work<'_> {
+    /// One window, by all threads; its rows are handed on as they come.
+    fn together(&self, task: Task, lane: &mut Lane, to: &SyncSender<EmbeddingRows>) -> ControlFlow<()> {
+        let mut rows = Outbox { rows: EmbeddingRows::new(self.layout), layout: self.layout, to };
+        let Lane { pool, scratch } = lane;
+        pool.install(|| self.embed(task, scratch, &mut rows))?;
+        rows.send()
+    }
+
     fn embed(&self, task: Task, scratch: &mut Scratch<f32>, rows: &mut dyn RowSink) -> ControlFlow<()> {
         if self.watch.is_cancelled() {
             return ControlFlow::Break(());

@@ -1,7 +1,5 @@
 //! How much memory a run takes, and how much it may.
 
-use longstrand_model::Scratch;
-
 use super::LONG_WINDOW;
 use crate::embedder::Embedder;
 use crate::plan::{Job, Plan};
@@ -12,43 +10,47 @@ const TOKENS_PER_THREAD: usize = 1 << 17;
 /// The part of the available memory that batches may take.
 const PART_OF_MEMORY: u64 = 4;
 
-/// Batches that there are at once: one being read, one waiting, one being computed, one being written.
-const BATCHES: u64 = 4;
+/// Batches that there are at once: one being read, one being computed, one being written.
+const BATCHES: u64 = 3;
 
-/// Positions that a pass works on at a time, at most.
-const CHUNK: u64 = 16_384;
+/// Copies of a long window's bases: one window being read, one being computed, and its reverse complement.
+const LONG_COPIES: u64 = 3;
 
-/// Bytes that the writer holds: a row group of vectors, before and after encoding.
-const ROW_GROUP: u64 = 2 << 26;
+/// Copies of a row group's vectors that the writer holds: before and after encoding.
+const GROUP_COPIES: u64 = 2;
 
-/// The shortest windows that are reckoned with, in bases: short reads are longer.
+/// The windows that are reckoned with where their length is not known, in bases: short reads are longer.
 const SHORTEST: u64 = 64;
+
+/// Bytes of a window beside its bases, and of a row beside its vector: names, coordinates and counts.
+const WINDOW_BYTES: u64 = 256;
+const ROW_BYTES: u64 = 128;
 
 /// Tokens of a batch where the choice is left open.
 pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
     let most = TOKENS_PER_THREAD * plan.threads().get();
     let Some(available) = job.compute.available_memory else { return most };
-    let fitting = available / PART_OF_MEMORY / (BATCHES * bytes_per_token(plan.embedder()));
+    let n_bases = plan.mean_window().unwrap_or(SHORTEST);
+    let fitting = available / PART_OF_MEMORY / (BATCHES * bytes_per_token(plan.embedder(), n_bases));
     usize::try_from(fitting).unwrap_or(usize::MAX).clamp(LONG_WINDOW, most)
 }
 
-/// About how many bytes a run over windows of `n_bases` takes, weights aside.
+/// About how many bytes a run takes whose longest window is of `n_bases`, weights aside.
 pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
     let embedder = plan.embedder();
-    let config = embedder.model().config();
-    let working = Scratch::<f32>::bytes_per_position(config) as u64;
-    let residual = if embedder.model().is_causal() { 0 } else { 4 * embedder.model().width() as u64 };
-    let per_window = n_bases.min(CHUNK) * working + n_bases * residual;
     let (at_once, waiting) = match n_bases < LONG_WINDOW as u64 {
-        true => (plan.threads().get() as u64, BATCHES * plan.batch_tokens() as u64 * bytes_per_token(embedder)),
-        false => (1, 4 * n_bases),
+        true => {
+            let per_token = bytes_per_token(embedder, plan.mean_window().unwrap_or(SHORTEST));
+            (plan.threads().get() as u64, (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token))
+        }
+        false => (1, LONG_COPIES.saturating_mul(n_bases)),
     };
-    at_once * per_window + waiting + ROW_GROUP
+    let group = plan.group_bytes().saturating_mul(GROUP_COPIES);
+    (at_once * embedder.pass_bytes(n_bases)).saturating_add(waiting).saturating_add(group)
 }
 
-/// Bytes that a token of a batch takes, its rows included.
-fn bytes_per_token(embedder: &Embedder) -> u64 {
-    const NAMES: u64 = 128;
-    let row = NAMES + 4 * embedder.width().get() as u64;
-    1 + (embedder.rows(SHORTEST) * row).div_ceil(SHORTEST)
+/// Bytes that a token of a batch of windows of `n_bases` takes, its rows included.
+fn bytes_per_token(embedder: &Embedder, n_bases: u64) -> u64 {
+    let row = ROW_BYTES + 4 * embedder.width().get() as u64;
+    1 + (WINDOW_BYTES + embedder.rows(n_bases) * row).div_ceil(n_bases.max(1))
 }

@@ -30,6 +30,8 @@ pub(super) struct Reader<'a> {
     windows: WindowSource,
     batch_tokens: usize,
     trained_context: Option<u64>,
+    longest: Option<u64>,
+    takes_regions_whole: bool,
     rows_before: u64,
     bases: u64,
     short: Vec<Task>,
@@ -52,6 +54,8 @@ impl<'a> Reader<'a> {
             windows,
             batch_tokens: run.batch_tokens,
             trained_context: run.trained_context,
+            longest: run.longest,
+            takes_regions_whole: run.takes_regions_whole,
             rows_before,
             bases: 0,
             short: Vec::new(),
@@ -84,7 +88,8 @@ impl<'a> Reader<'a> {
         }
         self.bases += n_bases;
         if let Some(trained) = self.trained_context.take_if(|trained| n_bases > *trained) {
-            self.watch.notice(&Notice::BeyondContext { window: window.name.clone(), n_bases, trained });
+            let (longest, whole_region) = (self.longest, self.takes_regions_whole);
+            self.watch.notice(&Notice::BeyondContext { n_bases, longest, trained, whole_region });
         }
         Some(Task { window, skip })
     }

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use longstrand_table::{
     Destination, EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWriter, Existing, Metadata, Opened, Precision,
@@ -115,4 +116,38 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 pub(crate) fn file(folder: &Path) -> (PathBuf, Destination) {
     let path = folder.join("out.parquet");
     (path.clone(), Destination::File(path))
+}
+
+/// Numbers that look like chance and are the same in every run (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Between -4 and 4, at any precision.
+    pub(crate) fn number(&mut self) -> f64 {
+        (self.bits() as f64 / u64::MAX as f64 - 0.5) * 8.0
+    }
+}
+
+/// What a Python program prints, given `arguments`; `None` if the module that it needs is not there, which is a failure
+/// when `LONGSTRAND_REQUIRE_PYTHON` is 1.
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+pub(crate) fn check_with_python(module: &str, program: &str, arguments: &[&Path]) -> Option<String> {
+    let python = |program: &str| Command::new("python3").args(["-c", program]).args(arguments).output();
+    if !python(&format!("import {module}")).is_ok_and(|output| output.status.success()) {
+        let required = std::env::var_os("LONGSTRAND_REQUIRE_PYTHON").is_some_and(|value| value == "1");
+        assert!(!required, "LONGSTRAND_REQUIRE_PYTHON is 1 and python3 cannot import {module}");
+        eprintln!("skipped: python3 cannot import {module}");
+        return None;
+    }
+    let output = python(program).unwrap();
+    assert!(output.status.success(), "{module}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
 }
