@@ -1,4 +1,4 @@
-//! Imports run downwards only: cli → {embed} → {model, table} → {kernels, seq}, and each outside library of weight is
+//! Imports run downwards only: cli → {embed, variants} → {model, table} → {kernels, seq}, and each outside library of weight is
 //! named in one crate alone.
 
 use std::{fs, path::PathBuf};
@@ -10,11 +10,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crates/table", &[]),
     ("crates/model", &["longstrand-kernels", "longstrand-seq"]),
     ("crates/embed", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
+    ("crates/variants", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
     (
         "crates/cli",
-        &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table", "longstrand-embed"],
+        &[
+            "longstrand-kernels",
+            "longstrand-seq",
+            "longstrand-model",
+            "longstrand-table",
+            "longstrand-embed",
+            "longstrand-variants",
+        ],
     ),
 ];
+
+/// Members that are not published and may import everything.
+const FREE: &[&str] = &["tests", "benches"];
 
 /// `(start of a library's name, the crate that may name it)`
 const OWNED: &[(&str, &str)] = &[
@@ -45,6 +56,18 @@ fn dependencies(folder: &str) -> Vec<String> {
         }
     }
     names
+}
+
+#[test]
+fn every_member_of_the_workspace_has_its_place() {
+    let manifest = fs::read_to_string(workspace().join("Cargo.toml")).expect("the workspace's manifest");
+    let members = manifest.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).expect("members").0;
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert!(members.len() > MAY_IMPORT.len(), "the test reads the manifest wrongly: {members:?}");
+    for member in members {
+        let is_known = FREE.contains(&member) || MAY_IMPORT.iter().any(|(folder, _)| *folder == member);
+        assert!(is_known, "{member} is not in the table of this test");
+    }
 }
 
 #[test]
@@ -92,9 +115,15 @@ fn unsafe_code_lives_in_the_kernels_alone() {
         let is_machine_code = path.components().any(|part| part.as_os_str() == "simd" || part.as_os_str() == "cpu")
             || path.file_name().is_some_and(|name| name == "cpu.rs");
         checked += 1;
-        assert!(is_machine_code || !text.contains("unsafe {"), "unsafe code in {}", path.display());
+        assert!(is_machine_code || !has_unsafe_code(&text), "unsafe code in {}", path.display());
     }
     assert!(checked > 20);
+}
+
+/// Whether a line that is no comment has the keyword.
+fn has_unsafe_code(text: &str) -> bool {
+    let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+    code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == "unsafe")
 }
 
 fn sources(folder: &std::path::Path) -> Vec<PathBuf> {

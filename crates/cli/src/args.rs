@@ -1,10 +1,12 @@
 //! The command line, parsed once. Commands share one vocabulary of flags; each group is a type here.
 
 pub mod device;
+pub mod flags;
 pub mod general;
 pub mod model;
 pub mod number;
 pub mod output;
+pub mod score;
 
 use clap::Parser;
 
@@ -26,6 +28,7 @@ use crate::commands::Command;
     after_help = "Examples:
   longstrand embed genome.fa.gz -o out.parquet           a genome, in windows of 1,024 bases
   longstrand embed reads.bam -o out.parquet              one row a read
+  longstrand score calls.vcf.gz --reference genome.fa.gz -o scored.vcf.gz
   longstrand inspect                                     what the built-in model is
   longstrand doctor                                      what this machine offers
   longstrand completions bash                            a completion script for bash

@@ -5,6 +5,10 @@ pub mod doctor;
 pub mod embed;
 pub mod inspect;
 pub mod man;
+pub mod mutagenesis;
+pub mod score;
+mod scoring;
+pub mod track;
 
 use crate::args::GeneralOptions;
 
@@ -13,6 +17,12 @@ use crate::args::GeneralOptions;
 pub enum Command {
     /// Embed a genome's windows or a file's reads, into Parquet
     Embed(Box<embed::Options>),
+    /// Score variants: VCF or BCF in, the same records with scores out, and Parquet
+    Score(Box<score::Options>),
+    /// Score every substitution of a region, into Parquet and a heat map
+    Mutagenesis(Box<mutagenesis::Options>),
+    /// Write how surprising each base is to a model, and how sure the model is, as bedGraph or bigWig
+    Track(Box<track::Options>),
     /// Say what a checkpoint is: family, sizes, vocabulary, digest
     Inspect(inspect::Options),
     /// Say what this machine offers: vector instructions, threads, memory, CUDA
@@ -31,8 +41,11 @@ pub enum Command {
 pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
     match command {
         Command::Embed(options) => embed::run(*options, general),
+        Command::Score(options) => score::run(*options, general),
+        Command::Mutagenesis(options) => mutagenesis::run(*options, general),
+        Command::Track(options) => track::run(*options, general),
         Command::Inspect(options) => inspect::run(&options),
-        Command::Doctor(options) => doctor::run(&options),
+        Command::Doctor(options) => doctor::run(&options, general),
         Command::Completions(options) => completions::run(&options),
         Command::Man(options) => man::run(&options),
     }

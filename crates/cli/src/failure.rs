@@ -20,8 +20,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::from(CLOSED_PIPE);
     }
-    if error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<Interrupted>()) {
-        say("interrupted");
+    if let Some(interrupted) = error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
+        say(&interrupted.to_string());
         return ExitCode::from(interrupt::EXIT_CODE);
     }
     say(&format!("error: {error:#}"));

@@ -27,6 +27,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: args::Cli) -> anyhow::Result<()> {
-    cli.general.start_threads()?;
+    interrupt::survive_file_limit()?;
     commands::run(cli.command, &cli.general)
 }

@@ -1,6 +1,8 @@
 //! Progress on stderr: bases done, bases a second and the time that is left.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
@@ -9,25 +11,50 @@ use crate::failure::say;
 /// Redraws a second.
 const REDRAWS: u8 = 4;
 
-/// A line on stderr, where there is a terminal to show it and it is wanted.
-#[derive(Clone, Debug)]
+/// Time between two lines where there is no terminal to draw on.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
+
+/// How far a run is: a line that is drawn anew on a terminal, a line now and then in a log.
+#[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    log: Option<Log>,
     quiet: bool,
+}
+
+/// Lines now and then.
+#[derive(Debug)]
+struct Log {
+    began: Instant,
+    /// When the next line is due.
+    due: Mutex<Instant>,
+    /// Bases done by this run.
+    done: AtomicU64,
 }
 
 impl Progress {
     /// Progress towards a number of bases, or without an end in sight.
     pub fn new(bases: Option<u64>, quiet: bool) -> Self {
-        let bar = match quiet {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::with_draw_target(bases, ProgressDrawTarget::stderr_with_hz(REDRAWS)),
+        let target = match quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr_with_hz(REDRAWS),
         };
+        let bar = ProgressBar::with_draw_target(bases, target);
         bar.set_style(style(bases.is_some()));
+        let log = (bar.is_hidden() && !quiet).then(Log::new);
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_secs(1));
         }
-        Self { bar, quiet }
+        Self { bar, log, quiet }
+    }
+
+    /// How much of the inputs has been read to take their digests, before the run begins.
+    pub fn digest(&self, bytes: u64, total: u64) {
+        let percent = percent(bytes, total);
+        self.bar.set_message(if bytes < total { format!("  inputs checked: {percent}%") } else { String::new() });
+        if self.log.as_ref().is_some_and(Log::is_due) {
+            say(&format!("inputs checked: {percent}%"));
+        }
     }
 
     /// Bases that an earlier run has done: they count as done, not as fast.
@@ -39,6 +66,18 @@ impl Progress {
     /// Bases that have just been done.
     pub fn add(&self, bases: u64) {
         self.bar.inc(bases);
+        let Some(log) = &self.log else { return };
+        log.done.fetch_add(bases, Ordering::Relaxed);
+        if log.is_due() {
+            let rate = log.done.load(Ordering::Relaxed) as f64 / log.began.elapsed().as_secs_f64().max(1e-9);
+            say(&line(self.bar.position(), self.bar.length(), rate));
+        }
+    }
+
+    /// How many of what the run counts are done; shown beside the bases.
+    pub fn count(&self, done: u64, all: Option<u64>, unit: &str) {
+        let all = all.map(|all| format!(" of {all}")).unwrap_or_default();
+        self.bar.set_message(format!("  {done}{all} {unit}"));
     }
 
     /// Prints a warning above the line.
@@ -59,10 +98,50 @@ impl Progress {
     }
 }
 
+impl Log {
+    fn new() -> Self {
+        let began = Instant::now();
+        Self { began, due: Mutex::new(began + BETWEEN_LINES), done: AtomicU64::new(0) }
+    }
+
+    /// Whether a line is due; then the next one is due later.
+    fn is_due(&self) -> bool {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let is_due = now >= *due;
+        if is_due {
+            *due = now + BETWEEN_LINES;
+        }
+        is_due
+    }
+}
+
+/// A line of a log: `rate` is in bases a second.
+fn line(done: u64, all: Option<u64>, rate: f64) -> String {
+    let (shown, rate_shown) = (format_bases(done as f64), format_bases(rate));
+    let Some(all) = all else { return format!("{shown} done, {rate_shown}/s") };
+    let left = all.saturating_sub(done) as f64 / rate.max(1e-9);
+    let (percent, all) = (percent(done, all), format_bases(all as f64));
+    format!("{shown} of {all} done ({percent}%), {rate_shown}/s, about {} left", format_seconds(left))
+}
+
+fn percent(part: u64, all: u64) -> u64 {
+    (u128::from(part) * 100 / u128::from(all.max(1))) as u64
+}
+
+/// A span of time in the largest unit of which there are two.
+fn format_seconds(seconds: f64) -> String {
+    match seconds {
+        ..120.0 => format!("{seconds:.0} s"),
+        ..7200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.0} h", seconds / 3600.0),
+    }
+}
+
 fn style(has_end: bool) -> ProgressStyle {
     let template = match has_end {
-        true => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {eta} left",
-        false => "{spinner} {done}  {rate}  {elapsed}",
+        true => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {eta} left{msg}",
+        false => "{spinner} {done}  {rate}  {elapsed}{msg}",
     };
     let bases = |bases: f64| -> String { format_bases(bases) };
     ProgressStyle::with_template(template)
@@ -106,5 +185,24 @@ mod tests {
         progress.skip(40);
         progress.add(2);
         assert_eq!(progress.bar.position(), 42);
+    }
+
+    #[test]
+    fn a_log_says_how_far_and_how_fast() {
+        assert_eq!(
+            line(12_300_000, Some(63_000_000), 100_000.0),
+            "12.3 Mb of 63.0 Mb done (19%), 100.0 kb/s, about 8 min left"
+        );
+        assert_eq!(line(500, None, 20.0), "500 b done, 20 b/s");
+        assert_eq!([59.6, 3000.0, 7300.0].map(format_seconds), ["60 s", "50 min", "2 h"]);
+    }
+
+    #[test]
+    fn a_line_is_due_once_an_interval() {
+        let log = Log::new();
+        assert!(!log.is_due());
+        *log.due.lock().unwrap() = log.began;
+        assert!(log.is_due());
+        assert!(!log.is_due());
     }
 }

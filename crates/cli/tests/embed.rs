@@ -77,7 +77,7 @@ fn a_genome_is_embedded_and_the_line_at_the_end_says_so() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(
-        said.starts_with("longstrand: 3 rows of 3 windows, 1 left out (too many ambiguous bases), 49 b, "),
+        said.starts_with("longstrand: 3 rows of 3 windows, 1 of them shorter than --window, 1 left out (too many ambiguous bases), 49 b, "),
         "{said}"
     );
     assert!(said.ends_with("/s, out.parquet\n"), "{said}");
@@ -114,7 +114,7 @@ fn a_pipe_is_read_at_random_and_its_bins_have_their_own_soft_mask() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(said.starts_with("longstrand: -: a pipe cannot be read at random"), "{said}");
-    assert!(said.contains("2 rows of 1 windows"), "{said}");
+    assert!(said.contains("2 rows of 1 window,"), "{said}");
     assert_eq!(numbers(&place.path("pipe.parquet"), "bin"), [0, 1]);
     for table in ["file.parquet", "pipe.parquet"] {
         assert_eq!(numbers(&place.path(table), "n_soft_masked"), [3, 0], "{table}");
@@ -158,22 +158,34 @@ fn bad_input_is_one_line_and_code_1() {
         ("embed empty.fa -o out.parquet", "empty.fa: empty FASTA"),
         ("embed cut.fa.gz -o out.parquet", "cut.fa.gz: the file is truncated"),
         ("embed cut.bam -o out.parquet", "cut.bam"),
-        ("embed g.fa -o out.parquet --bed past.bed", "past.bed, line 1: interval ends past the end of contig chr1"),
-        ("embed g.fa -o out.parquet --bed turned.bed", "turned.bed, line 1: interval of contig chr1 holds no base"),
+        (
+            "embed g.fa -o out.parquet --bed past.bed",
+            r#"past.bed, line 1: interval ends past the end of contig "chr1""#,
+        ),
+        (
+            "embed g.fa -o out.parquet --bed turned.bed",
+            r#"turned.bed, line 1: interval of contig "chr1" holds no base"#,
+        ),
         ("embed g.fa -o out.parquet --bed no.bed", "cannot read no.bed: No such file or directory"),
-        ("embed g.fa -o out.parquet --region chr9:1-2", "region `chr9:1-2`: unknown contig `chr9`"),
-        ("embed g.fa -o out.parquet --region chr1:9-2", "region `chr1:9-2`: the start 9 lies past the end 2"),
-        ("embed both.fa -o out.parquet --region chr20:1-2", "region `chr20:1-2`: "),
+        ("embed g.fa -o out.parquet --region chr9:1-2", r#"region "chr9:1-2": unknown contig "chr9""#),
+        (
+            "embed g.fa -o out.parquet --region chr1:9-2",
+            r#"region "chr1:9-2": expected a start of at most the end 2, found 9"#,
+        ),
+        ("embed both.fa -o out.parquet --region chr20:1-2", r#"region "chr20:1-2": "#),
         ("embed g.fa -o out.parquet --window 90 --last drop", "g.fa: expected at least one window, found none"),
-        ("embed g.fa -o file/out.parquet", "file is not an existing folder"),
-        ("embed g.fa -o file", "file is no folder: expected one, or the name of a file that ends in .parquet"),
+        ("embed g.fa -o file/out.parquet", "file: expected an existing folder, found none"),
+        (
+            "embed g.fa -o file",
+            "file: expected a folder, or the name of a file that ends in .parquet, found something else",
+        ),
         (
             "embed g.fa -o out.parquet --bed none.bed",
             "g.fa: expected at least one window, found none; the BED has no interval",
         ),
-        ("embed g.fa -o out.parquet --model no/such", "no checkpoint at `no/such`"),
-        ("embed g.fa -o out.parquet --model file", "could not read ./config.json"),
-        ("inspect no/such", "no checkpoint at `no/such`"),
+        ("embed g.fa -o out.parquet --model no/such", "no checkpoint at \"no/such\""),
+        ("embed g.fa -o out.parquet --model file", "cannot read ./config.json"),
+        ("inspect no/such", "no checkpoint at \"no/such\""),
     ] {
         let said = place.refused(line, 1);
         assert!(said.starts_with(message) || said.contains(&format!("{message}:")), "{line}: {said}");
@@ -190,7 +202,7 @@ fn options_that_do_not_go_together_are_code_2() {
         ("embed r.bam -o out.parquet --window 20", "--window: a read is one window, and r.bam is BAM"),
         ("embed r.bam -o out.parquet --soft-mask", "--soft-mask: reads have no soft mask"),
         ("embed g.fa -o out.parquet --equivariant split", "--equivariant takes the halves"),
-        ("embed g.fa -o out.parquet --layer 7", "layer 7: expected `last` or 0 to 4"),
+        ("embed g.fa -o out.parquet --layer 7", "layer 7: expected last or 0 to 4"),
         ("embed g.fa -o out.parquet --chunk 100", "expected a chunk of a multiple of 256 positions, found 100"),
         ("embed genome -o genome --force", "the output genome is one of the inputs"),
         ("embed g.fa -o out.parquet --window 9999999999999 --last pad", "expected padded windows of at most"),

@@ -1,8 +1,7 @@
 //! Flags that every command takes.
 
 use std::num::NonZeroUsize;
-
-use anyhow::Context;
+use std::thread;
 
 /// The most threads that may be asked for: more is a slip, and would take longer to start than to wait for.
 const MOST_THREADS: usize = 1024;
@@ -11,7 +10,7 @@ const MOST_THREADS: usize = 1024;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct GeneralOptions {
     /// Threads to compute with [default: all that this process may use]
-    #[arg(long, global = true, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
+    #[arg(short = '@', long, global = true, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<NonZeroUsize>,
     /// Show no progress and no notes; warnings and errors stay
     #[arg(short, long, global = true)]
@@ -19,19 +18,9 @@ pub struct GeneralOptions {
 }
 
 impl GeneralOptions {
-    /// Sets the number of threads for the whole process.
-    ///
-    /// # Errors
-    ///
-    /// When the threads cannot be started.
-    pub fn start_threads(&self) -> anyhow::Result<()> {
-        let Some(threads) = self.threads else {
-            return Ok(());
-        };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .build_global()
-            .with_context(|| format!("cannot start {threads} threads"))
+    /// Threads to compute with: those asked for, or all that this process may use, or 1 where the system does not say.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 }
 

@@ -7,6 +7,7 @@ use std::thread;
 use longstrand_kernels::simd::{Level, SIMD_VARIABLE};
 use serde_json::json;
 
+use crate::args::GeneralOptions;
 use crate::failure::write_stdout;
 use crate::machine::cache;
 use crate::machine::cuda::Cuda;
@@ -30,8 +31,8 @@ pub struct Options {
 ///
 /// - `LONGSTRAND_SIMD` names vector instructions that are unknown or not there.
 /// - Stdout cannot be written to.
-pub fn run(options: &Options) -> anyhow::Result<()> {
-    let report = Report::gather()?;
+pub fn run(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let report = Report::gather(general)?;
     let text = match options.json {
         true => report.json(),
         false => report.table(),
@@ -46,21 +47,22 @@ struct Report {
     simd: Level,
     /// Vector instructions that there are, from the plainest to the widest.
     simd_available: Vec<Level>,
-    /// Threads that kernels use.
+    /// Threads that commands compute with.
     threads: usize,
     /// Threads that this process may use, if the system says so.
     threads_available: Option<usize>,
     memory: Option<Memory>,
     cuda: Cuda,
+    /// Where compiled kernels would be kept.
     cache: Option<PathBuf>,
 }
 
 impl Report {
-    fn gather() -> anyhow::Result<Self> {
+    fn gather(general: &GeneralOptions) -> anyhow::Result<Self> {
         Ok(Self {
             simd: Level::detect()?,
             simd_available: Level::available(),
-            threads: rayon::current_num_threads(),
+            threads: general.threads().get(),
             threads_available: thread::available_parallelism().ok().map(Into::into),
             memory: Memory::detect(),
             cuda: Cuda::detect(),
@@ -99,12 +101,17 @@ impl Report {
             ("threads", format!("{} (of {threads}; --threads overrides)", self.threads)),
             ("memory", memory),
             ("cuda driver", self.cuda_row()),
-            ("cache folder", self.cache.as_ref().map_or_else(unknown, |path| path.display().to_string())),
+            ("cache folder", self.cache_row()),
         ];
         rows.iter().fold(String::new(), |mut table, (name, value)| {
             let _ = writeln!(table, "{name:<14}{value}");
             table
         })
+    }
+
+    fn cache_row(&self) -> String {
+        let folder = self.cache.as_ref().map_or("unknown".to_string(), |path| path.display().to_string());
+        format!("{folder} (for compiled GPU kernels, of which this version makes none; LONGSTRAND_CACHE overrides)")
     }
 
     fn cuda_row(&self) -> String {
@@ -145,7 +152,7 @@ simd          portable (of portable; LONGSTRAND_SIMD overrides)
 threads       2 (of 4; --threads overrides)
 memory        16.0 GiB, 9.0 GiB available
 cuda driver   /usr/lib64/libcuda.so.1, NVIDIA L4 (this version computes on the CPU)
-cache folder  unknown
+cache folder  unknown (for compiled GPU kernels, of which this version makes none; LONGSTRAND_CACHE overrides)
 ",
             env!("CARGO_PKG_VERSION")
         );

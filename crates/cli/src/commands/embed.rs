@@ -12,9 +12,10 @@ use longstrand_embed::{
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::window::{Partial, Shard, WindowSize};
-use longstrand_table::{Precision, WriteOptions};
+use longstrand_table::{Destination, Precision, WriteOptions};
 
-use crate::args::number::above_zero;
+use crate::args::flags::sam_flags;
+use crate::args::number::{above_zero, size};
 use crate::args::{Device, GeneralOptions, OutputOptions, load_model};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -57,12 +58,12 @@ struct WindowArgs {
     /// Embed only a region, 1-based and closed, as 20:1,000-2,000 [repeatable]
     #[arg(long = "region", id = "regions", value_name = "REGION")]
     regions: Vec<String>,
-    /// Bases of a window, or `contig` for whole contigs; centred on BED intervals [default: 1024 over contigs, a region or
-    /// interval as it is]
-    #[arg(long, value_name = "N|contig", allow_negative_numbers = true)]
+    /// Bases of a window, or `contig` for whole contigs; centred on BED intervals. Of sizes, k, M and G stand for 1,000,
+    /// 1,000,000 and 1,000,000,000 [default: 1024 over contigs, a region or interval as it is]
+    #[arg(long, value_name = "N|contig", value_parser = window, allow_negative_numbers = true)]
     window: Option<WindowSize>,
     /// Bases from one window's start to the next one's [default: the window]
-    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroU64>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     stride: Option<NonZeroU64>,
     /// What becomes of a last window that is shorter [default: keep] [possible values: keep, drop, pad]
     #[arg(long, value_name = "POLICY")]
@@ -90,11 +91,11 @@ struct ReadArgs {
     /// The lowest mapping quality
     #[arg(long, value_name = "Q", allow_negative_numbers = true)]
     min_mapq: Option<u8>,
-    /// SAM flags of which a read must have all, as 0x2
-    #[arg(long, value_name = "FLAGS", value_parser = flags, allow_negative_numbers = true)]
+    /// SAM flags of which a read must have all, as 0x2 or PROPER_PAIR
+    #[arg(long, value_name = "FLAGS", value_parser = sam_flags, allow_negative_numbers = true)]
     require_flags: Option<u16>,
-    /// SAM flags of which a read must have none [default: 0x900, secondary and supplementary]
-    #[arg(long, value_name = "FLAGS", value_parser = flags, allow_negative_numbers = true)]
+    /// SAM flags of which a read must have none, as 0x400 or DUP,QCFAIL [default: SECONDARY,SUPPLEMENTARY]
+    #[arg(long, value_name = "FLAGS", value_parser = sam_flags, allow_negative_numbers = true)]
     exclude_flags: Option<u16>,
     /// No secondary and supplementary alignments, whatever --exclude-flags says
     #[arg(long)]
@@ -174,12 +175,13 @@ struct BatchTokens(Option<NonZeroUsize>);
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = load_model(options.model.model.as_deref())?;
     let job = options.job(general);
+    let destination = options.output.destination();
+    let told = |error| told(error, &destination);
     let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(told)?;
     if options.work.dry_run {
         return write_stdout(describe(&options, &plan, &checkpoint).as_bytes());
     }
     let interrupt = Interrupt::listen(general.quiet)?;
-    let destination = options.output.destination();
     interrupt.before_exit({
         let destination = destination.clone();
         move || destination.remove_temporaries()
@@ -225,7 +227,7 @@ impl Options {
                 special_tokens: model.special_tokens,
             },
             compute: ComputeOptions {
-                threads: general.threads,
+                threads: Some(general.threads()),
                 batch_tokens: self.work.batch_tokens.0,
                 chunk: self.advanced.chunk,
                 available_memory: Memory::detect().map(|memory| memory.available),
@@ -245,9 +247,9 @@ impl Options {
 }
 
 /// An error with the exit code that goes with it.
-fn told(error: EmbedError) -> anyhow::Error {
+fn told(error: EmbedError, destination: &Destination) -> anyhow::Error {
     match error {
-        EmbedError::Cancelled => Interrupted.into(),
+        EmbedError::Cancelled => Interrupted { resumable: destination.has_parts() }.into(),
         EmbedError::Usage(error) => Usage(error.to_string()).into(),
         error => error.into(),
     }
@@ -260,6 +262,10 @@ struct Shown<'a> {
 }
 
 impl Watch for Shown<'_> {
+    fn digested(&self, bytes: u64, total: u64) {
+        self.progress.digest(bytes, total);
+    }
+
     fn skipped(&self, bases: u64) {
         self.progress.skip(bases);
     }
@@ -284,16 +290,26 @@ impl Watch for Shown<'_> {
 fn summary(outcome: &Outcome, seconds: f64, output: &str) -> String {
     let rows = outcome.written.rows;
     let Some(counts) = &outcome.counts else {
-        return format!("{output} is complete already: {rows} rows");
+        return format!("{output} is complete already: {}", counted(rows, "row"));
     };
     let dropped: String =
         counts.dropped().iter().map(|(reason, number)| format!(", {number} left out ({reason})")).collect();
+    let short = match counts.kept_partial() {
+        0 => String::new(),
+        number => format!(", {number} of them shorter than --window"),
+    };
     let rate = format_bases(outcome.bases_computed as f64 / seconds.max(1e-9));
     format!(
-        "{rows} rows of {} windows{dropped}, {}, {seconds:.1} s, {rate}/s, {output}",
-        counts.windows(),
+        "{} of {}{short}{dropped}, {}, {seconds:.1} s, {rate}/s, {output}",
+        counted(rows, "row"),
+        counted(counts.windows(), "window"),
         format_bases(counts.bases() as f64)
     )
+}
+
+/// A number of things, in the plural unless it is one.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What would be done, in a table.
@@ -324,13 +340,11 @@ fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
-/// SAM flags, decimal or hexadecimal.
-fn flags(text: &str) -> Result<u16, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| "expected flags as a number below 65536, such as 1024 or 0x400".into())
+fn window(text: &str) -> Result<WindowSize, String> {
+    match text {
+        "contig" => Ok(WindowSize::Contig),
+        bases => size(bases).map(WindowSize::Bases).map_err(|expected| format!("{expected}, or contig")),
+    }
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {
@@ -343,10 +357,11 @@ fn precision() -> impl TypedValueParser<Value = Precision> {
 fn auto(text: &str) -> Result<BatchTokens, String> {
     match text {
         "auto" => Ok(BatchTokens(None)),
-        number => number
-            .parse()
-            .map(|number| BatchTokens(Some(number)))
-            .map_err(|_| "expected a number above 0 or auto".into()),
+        number => {
+            let tokens = size(number).ok().and_then(|tokens| NonZeroUsize::try_from(tokens).ok());
+            let error = || "expected a whole number above 0, as 65536 or 64k, or auto".into();
+            tokens.map(|tokens| BatchTokens(Some(tokens))).ok_or_else(error)
+        }
     }
 }
 
@@ -355,14 +370,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_are_read_as_samtools_reads_them() {
-        assert_eq!([flags("1024"), flags("0x400")], [Ok(1024), Ok(1024)]);
-        assert!(flags("70000").is_err() && flags("PAIRED").is_err());
+    fn numbers_have_their_bounds() {
+        assert!(fraction("0.5").is_ok() && fraction("1.5").is_err() && fraction("NaN").is_err());
+        assert!(auto("auto").is_ok() && auto("64k").is_ok() && auto("0").is_err());
+        assert_eq!(window("8k"), Ok(WindowSize::Bases(NonZeroU64::new(8000).unwrap())));
+        assert_eq!(window("contig"), Ok(WindowSize::Contig));
+        assert!(window("contigs").is_err());
     }
 
     #[test]
-    fn numbers_have_their_bounds() {
-        assert!(fraction("0.5").is_ok() && fraction("1.5").is_err() && fraction("NaN").is_err());
-        assert!(auto("auto").is_ok() && auto("0").is_err());
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "row")), ["0 rows", "1 row", "2 rows"]);
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use longstrand_model::checkpoint::{Checkpoint, Summary};
+use longstrand_model::checkpoint::Checkpoint;
+use serde_json::Value;
 
 use crate::args::load_model;
 use crate::failure::write_stdout;
@@ -31,48 +32,30 @@ pub struct Options {
 /// - Stdout cannot be written to.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let checkpoint: Checkpoint = load_model(options.model.as_deref())?;
-    let summary = checkpoint.summary();
+    let facts = serde_json::to_value(checkpoint.summary())?;
     let text = match options.json {
-        true => serde_json::to_string_pretty(&summary)? + "\n",
-        false => table(&summary),
+        true => format!("{facts:#}\n"),
+        false => table(&facts),
     };
     write_stdout(text.as_bytes())
 }
 
-fn table(summary: &Summary) -> String {
-    let number = |number: Option<usize>| number.map(|number| number.to_string());
-    let rows = [
-        ("name", Some(summary.name.clone())),
-        ("family", Some(summary.family.clone())),
-        ("parameters", Some(grouped(summary.parameters))),
-        ("layers", Some(summary.n_layer.to_string())),
-        ("d_model", Some(summary.d_model.to_string())),
-        ("embedding width", Some(summary.hidden_width.to_string())),
-        ("d_inner", Some(summary.d_inner.to_string())),
-        ("d_state", Some(summary.d_state.to_string())),
-        ("d_conv", Some(summary.d_conv.to_string())),
-        ("dt_rank", number(summary.dt_rank)),
-        ("heads", number(summary.n_heads)),
-        ("head width", number(summary.head_dim)),
-        ("groups", number(summary.n_groups)),
-        ("norm", Some(summary.norm.clone())),
-        ("directions", Some(summary.directions.clone())),
-        ("rcps", summary.rcps.clone()),
-        ("head", Some(summary.head.clone())),
-        ("vocabulary", Some(format!("{}, {} tokens", summary.vocabulary, summary.vocab_size))),
-        (
-            "trained at",
-            Some(summary.trained_context.map_or("unknown".into(), |bases| format!("{} bases", grouped(bases)))),
-        ),
-        ("stored as", Some(summary.stored_types.join(", "))),
-        ("sha256", Some(summary.digest.clone())),
-    ];
-    rows.iter().fold(String::new(), |mut table, (name, value)| {
-        if let Some(value) = value {
-            let _ = writeln!(table, "{name:<17}{value}");
-        }
+/// The facts that the model has, a line each, under the names that they have in JSON.
+fn table(facts: &Value) -> String {
+    let facts = facts.as_object().into_iter().flatten();
+    facts.filter(|(_, fact)| !fact.is_null()).fold(String::new(), |mut table, (name, fact)| {
+        let _ = writeln!(table, "{name:<17}{}", shown(fact));
         table
     })
+}
+
+fn shown(fact: &Value) -> String {
+    match fact {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
+        Value::Array(facts) => facts.iter().map(shown).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
 
 /// A number with commas between thousands.
@@ -99,9 +82,12 @@ mod tests {
 
     #[test]
     fn the_built_in_model_is_described() {
-        let table = table(&Checkpoint::builtin().unwrap().summary());
-        for line in ["family           Caduceus-Ph\n", "layers           4\n", "trained at       1,024 bases\n"] {
+        let facts = serde_json::to_value(Checkpoint::builtin().unwrap().summary()).unwrap();
+        let table = table(&facts);
+        for line in ["family           Caduceus-Ph\n", "n_layer          4\n", "trained_context  1,024\n"] {
             assert!(table.contains(line), "{table}");
         }
+        let named = facts.as_object().unwrap().iter().filter(|(_, fact)| !fact.is_null());
+        assert!(named.map(|(name, _)| name.as_str()).eq(table.lines().map(|line| line.split_once(' ').unwrap().0)));
     }
 }

@@ -1,0 +1,78 @@
+//! `longstrand mutagenesis`: every substitution of a region.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use longstrand_kernels::simd::Level;
+use longstrand_seq::GenomeOptions;
+use longstrand_variants::Mutagenesis;
+
+use crate::args::score::ScoreArgs;
+use crate::args::{GeneralOptions, OutputOptions, load_model};
+use crate::commands::score::ModelArgs;
+use crate::commands::scoring::{self, Shown};
+use crate::failure::say;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+
+/// Options of `longstrand mutagenesis`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  longstrand mutagenesis genome.fa.gz --region 17:41,276,000-41,276,200 -o scores.parquet --svg scores.svg
+  longstrand mutagenesis genome.2bit --region chr7:27,200,001-27,201,000 -o scores.parquet --score wildtype --context 8192
+  longstrand mutagenesis genome.fa --region I:1-5000 -o scores.parquet --model mamba/ --anchor block")]
+pub struct Options {
+    /// FASTA (plain, gzip, bgzip) or 2bit
+    pub input: PathBuf,
+    /// The region to mutate, 1-based and closed
+    #[arg(long, value_name = "REGION")]
+    region: String,
+    #[command(flatten)]
+    output: OutputOptions,
+    /// Draw a heat map of the first score, with the sequence along it (regions of up to 20,000 bases)
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// FASTA records named contig:start-end stand for that interval of the contig
+    #[arg(long)]
+    sliced_reference: bool,
+    #[command(flatten)]
+    scores: ScoreArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Scores all substitutions.
+///
+/// # Errors
+///
+/// - Options that do not go together or with the model.
+/// - The model or the genome cannot be read, or does not have the region.
+/// - An output exists or cannot be written.
+/// - Ctrl-C.
+pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let checkpoint = load_model(options.model.model.as_deref())?;
+    let parquet = options.output.destination();
+    let job = Mutagenesis {
+        reference: options.input,
+        genome: GenomeOptions { sliced_reference: options.sliced_reference },
+        region: options.region,
+        options: options.scores.options(),
+        parquet: parquet.clone(),
+        svg: options.svg,
+        existing: options.output.existing(),
+        threads: general.threads(),
+    };
+    let interrupt = Interrupt::listen(general.quiet)?;
+    interrupt.before_exit(move || parquet.remove_temporaries());
+    let progress = Progress::new(None, general.quiet);
+    let started = Instant::now();
+    let watch = Shown { progress: &progress, interrupt: &interrupt, unit: "positions" };
+    let result = job.run(&checkpoint, Level::detect()?, &watch);
+    progress.finish();
+    let counts = result.map_err(|error| scoring::told(error, job.is_resumable()))?;
+    if !general.quiet {
+        let seconds = started.elapsed().as_secs_f64();
+        say(&format!("{} substitutions, {seconds:.1} s, {}", counts.alleles, options.output.output.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! `longstrand score`: variants to scores, in VCF, Parquet and TSV.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use longstrand_kernels::simd::Level;
+use longstrand_seq::GenomeOptions;
+use longstrand_seq::variant::{VariantFormat, VariantOutput};
+use longstrand_seq::window::Shard;
+use longstrand_table::Destination;
+use longstrand_variants::{Counts, Job, Outputs, Plan, RefMismatch, ScoreOptions};
+
+use crate::args::score::ScoreArgs;
+use crate::args::{Device, GeneralOptions, load_model};
+use crate::commands::scoring::{self, Shown};
+use crate::failure::{Usage, say, write_stdout};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+
+/// Options of `longstrand score`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  longstrand score calls.vcf.gz --reference genome.fa.gz -o scored.vcf.gz
+  longstrand score calls.bcf --reference genome.2bit --parquet scores.parquet --score masked,embedding --context 8192
+  longstrand score calls.vcf.gz --reference genome.fa --regions 20:1-2,000,000 -o - | bcftools view -i 'LS_MASKED<-5'
+  longstrand score calls.vcf.gz --reference genome.fa --model mamba/ --anchor block --context 131072 -o scored.bcf
+  longstrand score calls.vcf.gz --reference genome.fa -o part_3.vcf.gz --shard 3/8 --resume")]
+pub struct Options {
+    /// VCF or BCF (plain, gzip or bgzip), told by content; - for standard input
+    pub input: PathBuf,
+    /// The genome that the variants are told against: FASTA (plain, gzip, bgzip) or 2bit
+    #[arg(short, long, value_name = "FILE")]
+    reference: PathBuf,
+    #[command(flatten)]
+    outputs: OutputArgs,
+    #[command(flatten)]
+    records: RecordArgs,
+    #[command(flatten)]
+    scores: ScoreArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Print what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Outputs (at least one)")]
+struct OutputArgs {
+    /// The records with their scores in INFO: *.vcf, *.vcf.gz or *.bcf, with an index beside it; - for VCF to standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// One row an allele: a file named *.parquet, or a folder of parts
+    #[arg(long, value_name = "PATH")]
+    parquet: Option<PathBuf>,
+    /// One row an allele, as text; *.gz is compressed; - for standard output
+    #[arg(long, value_name = "FILE")]
+    tsv: Option<PathBuf>,
+    /// Go on where an earlier run of the same command was stopped; begin if there is nothing
+    #[arg(long, conflicts_with = "force")]
+    resume: bool,
+    /// Replace outputs that exist
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Records")]
+struct RecordArgs {
+    /// Only records that overlap a region, 1-based and closed, as 20:1,000-2,000; needs an index [repeatable]
+    #[arg(long, value_name = "REGION")]
+    regions: Vec<String>,
+    /// What becomes of a record whose REF is not the reference's: error, skip (no score, and a reason) or ignore
+    #[arg(long, value_name = "POLICY", default_value = "error")]
+    ref_mismatch: RefMismatch,
+    /// FASTA records named contig:start-end stand for that interval of the contig
+    #[arg(long)]
+    sliced_reference: bool,
+    /// Only the i-th of n parts of equally many records
+    #[arg(long, value_name = "I/N", default_value = "1/1", allow_negative_numbers = true)]
+    shard: Shard,
+}
+
+/// Which model, and where it runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Model")]
+pub(super) struct ModelArgs {
+    /// A Hugging Face folder, a weight file beside its config.json, or organisation/name in the local Hugging Face cache
+    /// [default: the built-in model]
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: Device,
+}
+
+/// Scores, or says what would be scored.
+///
+/// # Errors
+///
+/// - Options that do not go together, with the input or with the model.
+/// - The model, the variants or the genome cannot be read; a REF is not the reference's.
+/// - An output exists or cannot be written.
+/// - Ctrl-C.
+pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let checkpoint = load_model(options.model.model.as_deref())?;
+    let job = options.job(general)?;
+    let outputs = job.outputs.clone();
+    let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    if options.dry_run {
+        return write_stdout(options.describe(&plan, general, &checkpoint.name).as_bytes());
+    }
+    let interrupt = Interrupt::listen(general.quiet)?;
+    interrupt.before_exit({
+        let outputs = outputs.clone();
+        move || outputs.remove_temporaries()
+    });
+    let progress = Progress::new(None, general.quiet);
+    let started = Instant::now();
+    let result = plan.run(&checkpoint, &Shown { progress: &progress, interrupt: &interrupt, unit: "records" });
+    progress.finish();
+    let outcome = result.map_err(|error| scoring::told(error, outputs.is_resumable()))?;
+    if !general.quiet {
+        match &outcome.counts {
+            Some(counts) => say(&summary(counts, started.elapsed().as_secs_f64())),
+            None => say("the output is complete already"),
+        }
+    }
+    Ok(())
+}
+
+impl Options {
+    fn job(&self, general: &GeneralOptions) -> anyhow::Result<Job> {
+        let outputs = &self.outputs;
+        Ok(Job {
+            variants: self.input.clone(),
+            regions: self.records.regions.clone(),
+            reference: self.reference.clone(),
+            genome: GenomeOptions { sliced_reference: self.records.sliced_reference },
+            options: ScoreOptions { ref_mismatch: self.records.ref_mismatch, ..self.scores.options() },
+            shard: self.records.shard,
+            outputs: Outputs {
+                variants: outputs.output.as_ref().map(variants).transpose()?,
+                parquet: outputs.parquet.as_ref().map(Destination::from_path),
+                tsv: outputs.tsv.clone(),
+            },
+            existing: scoring::existing(outputs.resume, outputs.force),
+            threads: general.threads(),
+            command: command_line(),
+        })
+    }
+
+    fn describe(&self, plan: &Plan, general: &GeneralOptions, model: &str) -> String {
+        let options = plan.options();
+        let shown = |path: &PathBuf| path.display().to_string();
+        let outputs = [&self.outputs.output, &self.outputs.parquet, &self.outputs.tsv];
+        let rows = [
+            ("variants", shown(&self.input)),
+            ("reference", shown(&self.reference)),
+            ("model", model.to_owned()),
+            ("columns", plan.columns().join(", ")),
+            ("context", format!("{} bases", options.context)),
+            ("strand", options.strands.to_string()),
+            ("shard", self.records.shard.to_string()),
+            ("threads", general.threads().to_string()),
+            ("outputs", outputs.into_iter().flatten().map(shown).collect::<Vec<_>>().join(", ")),
+        ];
+        rows.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect()
+    }
+}
+
+/// The file of variants and its format.
+fn variants(path: &PathBuf) -> anyhow::Result<(VariantOutput, VariantFormat)> {
+    let output = VariantOutput::from_path(path);
+    if output == VariantOutput::Stdout {
+        return Ok((output, VariantFormat::Vcf));
+    }
+    match VariantFormat::from_path(path) {
+        Some(format) => Ok((output, format)),
+        None => {
+            let message = format!("-o: expected a name that ends in .vcf, .vcf.gz or .bcf, found {}", path.display());
+            Err(Usage(message).into())
+        }
+    }
+}
+
+/// The command line, with quotes where a shell needs them.
+fn command_line() -> String {
+    let quoted = |argument: &OsStr| {
+        let text = argument.to_string_lossy();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+        if !text.is_empty() && text.chars().all(is_plain) { text.into_owned() } else { format!("'{text}'") }
+    };
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| quoted(&argument)).collect();
+    format!("longstrand {}", arguments.join(" "))
+}
+
+/// What a run has done: a line, and one for each reason for which scores are missing.
+fn summary(counts: &Counts, seconds: f64) -> String {
+    let missing: String = counts.reasons.iter().map(|(reason, n)| format!(", {n} without ({reason})")).collect();
+    format!("{} records, {} alleles, {} scored{missing}, {seconds:.1} s", counts.records, counts.alleles, counts.scored)
+}

@@ -1,0 +1,191 @@
+//! What can go wrong with a run.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use longstrand_seq::region::RegionError;
+use longstrand_seq::variant::{Place, VariantError};
+use longstrand_table::{TableError, TrackError};
+use rayon::ThreadPoolBuildError;
+
+use crate::predictor::Cancelled;
+
+/// A run that has ended early, or could not begin.
+#[derive(Debug)]
+pub enum ScoreError {
+    /// Options that do not go together, with the input or with the model.
+    Usage(String),
+    /// The genome cannot be read.
+    Genome(longstrand_seq::Error),
+    /// A region that the genome does not have.
+    Region {
+        /// The genome.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: RegionError,
+    },
+    /// The variants cannot be read, or the annotated ones not written.
+    Variants(VariantError),
+    /// A table cannot be written.
+    Table(TableError),
+    /// A track cannot be written.
+    Track(TrackError),
+    /// A record's REF is not what the reference has.
+    ReferenceMismatch {
+        /// The variants' file.
+        path: PathBuf,
+        /// Where the record stands.
+        record: Place,
+        /// The contig as the record names it.
+        contig: String,
+        /// The first base that differs, 1-based.
+        position: u64,
+        /// The reference's bases.
+        expected: String,
+        /// The record's REF.
+        found: String,
+    },
+    /// A record lies where the reference has no bases.
+    NotInReference {
+        /// The variants' file.
+        path: PathBuf,
+        /// Where the record stands.
+        record: Place,
+        /// The contig as the record names it.
+        contig: String,
+        /// The record's position, 1-based.
+        position: u64,
+        /// What the reference has instead.
+        found: String,
+    },
+    /// An input's digest cannot be taken.
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal beside the output cannot be read or written.
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An output exists.
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The journal beside the output is left from a run that was stopped.
+    Unfinished {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The journal beside the output is another run's.
+    OtherRun {
+        /// The journal.
+        path: PathBuf,
+        /// What this run is.
+        expected: String,
+        /// What that run was.
+        found: String,
+    },
+    /// The system does not give threads.
+    Threads(ThreadPoolBuildError),
+    /// The watch stopped the run.
+    Cancelled,
+}
+
+impl fmt::Display for ScoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(message) => f.write_str(message),
+            Self::Genome(error) => error.fmt(f),
+            Self::Variants(error) => error.fmt(f),
+            Self::Region { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Table(error) => error.fmt(f),
+            Self::Track(error) => error.fmt(f),
+            Self::ReferenceMismatch { path, record, contig, position, expected, found } => write!(
+                f,
+                "{}: {record}: {contig}:{position}: expected REF {expected} as in the reference, found {found}; \
+                 --ref-mismatch skip leaves such records unscored",
+                path.display()
+            ),
+            Self::NotInReference { path, record, contig, position, found } => write!(
+                f,
+                "{}: {record}: {contig}:{position}: expected a position of the reference, {found}; --ref-mismatch skip \
+                 leaves such records unscored",
+                path.display()
+            ),
+            Self::Digest { path, .. } => write!(f, "{}: cannot take the digest", path.display()),
+            Self::Journal { path, .. } => write!(f, "{}: cannot read or write the journal", path.display()),
+            Self::Exists { path } => write!(f, "{} exists already; --force replaces it", path.display()),
+            Self::Unfinished { path } => write!(
+                f,
+                "{} is left from a run that was stopped; --resume goes on with it, --force begins anew",
+                path.display()
+            ),
+            Self::OtherRun { path, expected, found } => write!(
+                f,
+                "{} is the journal of a different run: expected {expected}, found {found}; --force begins anew",
+                path.display()
+            ),
+            Self::Threads(_) => f.write_str("cannot start threads"),
+            Self::Cancelled => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl Error for ScoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Genome(error) => error.source(),
+            Self::Variants(error) => error.source(),
+            Self::Region { error, .. } => error.source(),
+            Self::Table(error) => error.source(),
+            Self::Track(error) => error.source(),
+            Self::Digest { source, .. } | Self::Journal { source, .. } => Some(source),
+            Self::Threads(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<longstrand_seq::Error> for ScoreError {
+    fn from(error: longstrand_seq::Error) -> Self {
+        Self::Genome(error)
+    }
+}
+
+impl From<VariantError> for ScoreError {
+    fn from(error: VariantError) -> Self {
+        Self::Variants(error)
+    }
+}
+
+impl From<TableError> for ScoreError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl From<TrackError> for ScoreError {
+    fn from(error: TrackError) -> Self {
+        Self::Track(error)
+    }
+}
+
+impl From<ThreadPoolBuildError> for ScoreError {
+    fn from(error: ThreadPoolBuildError) -> Self {
+        Self::Threads(error)
+    }
+}
+
+impl From<Cancelled> for ScoreError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}

@@ -1,0 +1,309 @@
+//! Answers on disk, so that a run that was stopped need not compute them again.
+//!
+//! The journal lies beside the output until that is whole: `.NAME.journal`. Its first line is the run's identity, JSON. Frames
+//! follow, each with answers of one group of records: group, number of bytes, the bytes and a check. A frame that is
+//! cut off, as by a kill, ends the journal.
+//!
+//! ```text
+//! group u64 | bytes u64 | (key [16] | count u64 | f64 …) … | first 8 bytes of the SHA-256 of all before
+//! ```
+//!
+//! Records form the same groups in every run, so only one group's answers are ever in memory.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::ScoreError;
+
+/// How long answers may wait to be written.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The largest frame that is believed.
+const LARGEST_FRAME: u64 = 1 << 32;
+
+/// What stands for a task.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Key([u8; 16]);
+
+impl Key {
+    pub(crate) fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        Self(std::array::from_fn(|i| digest[i]))
+    }
+}
+
+/// The answers of the group at hand, and where they are kept.
+pub(crate) struct Journal {
+    store: Option<Store>,
+    known: HashMap<Key, Vec<f64>>,
+}
+
+struct Store {
+    path: PathBuf,
+    file: BufReader<File>,
+    /// A frame that has been read and belongs to a later group.
+    next: Option<Frame>,
+    group: u64,
+    waiting: Vec<u8>,
+    written: Instant,
+    has_answers: bool,
+}
+
+struct Frame {
+    group: u64,
+    answers: Vec<u8>,
+}
+
+impl Journal {
+    /// Answers are forgotten.
+    pub(crate) fn none() -> Self {
+        Self { store: None, known: HashMap::new() }
+    }
+
+    /// Where the journal of an output lies.
+    pub(crate) fn path(output: &Path) -> PathBuf {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(output.file_name().unwrap_or_default());
+        name.push(".journal");
+        output.with_file_name(name)
+    }
+
+    /// Goes on with the journal at `path` if `resume` and there is one, or begins it.
+    ///
+    /// # Errors
+    ///
+    /// - the journal is another run's;
+    /// - it cannot be read or written.
+    pub(crate) fn open(path: PathBuf, identity: &str, resume: bool) -> Result<Self, ScoreError> {
+        let io = |source| ScoreError::Journal { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(!resume);
+        let mut file = BufReader::new(options.open(&path).map_err(io)?);
+        let mut line = Vec::new();
+        file.read_until(b'\n', &mut line).map_err(io)?;
+        if line.last() != Some(&b'\n') {
+            let inner = file.get_mut();
+            let begun = inner.set_len(0).and_then(|()| inner.rewind());
+            begun.and_then(|()| writeln!(inner, "{identity}")).map_err(io)?;
+        } else if line[..line.len() - 1] != *identity.as_bytes() {
+            let found = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
+            return Err(ScoreError::OtherRun { path, expected: identity.into(), found });
+        }
+        let mut store = Store {
+            path,
+            file,
+            next: None,
+            group: 0,
+            waiting: Vec::new(),
+            written: Instant::now(),
+            has_answers: false,
+        };
+        store.next = store.read().map_err(|source| store.error(source))?;
+        store.has_answers = store.next.is_some();
+        Ok(Self { store: Some(store), known: HashMap::new() })
+    }
+
+    /// Turns to the next group of records: its answers become known, those of others are forgotten.
+    pub(crate) fn turn(&mut self, group: u64) -> Result<(), ScoreError> {
+        self.flush()?;
+        self.known.clear();
+        let Some(store) = &mut self.store else { return Ok(()) };
+        store.group = group;
+        while let Some(frame) = store.next.take_if(|frame| frame.group <= group) {
+            if frame.group == group {
+                read_answers(&frame.answers, &mut self.known);
+            }
+            store.next = store.read().map_err(|source| store.error(source))?;
+        }
+        Ok(())
+    }
+
+    /// The answers of a task, if they are there.
+    pub(crate) fn known(&self, key: &Key) -> Option<&[f64]> {
+        self.known.get(key).map(Vec::as_slice)
+    }
+
+    /// Keeps the answers of a task.
+    pub(crate) fn add(&mut self, key: Key, values: Vec<f64>) -> Result<(), ScoreError> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        store.waiting.extend(key.0);
+        store.waiting.extend((values.len() as u64).to_le_bytes());
+        store.waiting.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        match store.written.elapsed() < INTERVAL {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    /// Ends the journal of a run that was stopped: writes what waits, or leaves nothing where there is nothing to keep.
+    pub(crate) fn close(mut self) -> Result<(), ScoreError> {
+        self.flush()?;
+        match self.store.as_ref().is_some_and(|store| store.has_answers) {
+            true => Ok(()),
+            false => self.remove(),
+        }
+    }
+
+    /// Writes what waits.
+    fn flush(&mut self) -> Result<(), ScoreError> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        store.flush().map_err(|source| store.error(source))
+    }
+
+    /// Removes the journal: the output is whole.
+    pub(crate) fn remove(self) -> Result<(), ScoreError> {
+        let Some(store) = self.store else { return Ok(()) };
+        std::fs::remove_file(&store.path).map_err(|source| store.error(source))
+    }
+}
+
+impl Store {
+    fn error(&self, source: io::Error) -> ScoreError {
+        ScoreError::Journal { path: self.path.clone(), source }
+    }
+
+    /// The next whole frame. When there is none, the file is cut behind the last one.
+    fn read(&mut self) -> io::Result<Option<Frame>> {
+        let start = self.file.stream_position()?;
+        let frame = read_frame(&mut self.file)?;
+        if frame.is_none() {
+            let file = self.file.get_mut();
+            file.set_len(start)?;
+            self.file.seek(SeekFrom::Start(start))?;
+        }
+        Ok(frame)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.written = Instant::now();
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let mut frame = Vec::with_capacity(self.waiting.len() + 24);
+        frame.extend(self.group.to_le_bytes());
+        frame.extend((self.waiting.len() as u64).to_le_bytes());
+        frame.append(&mut self.waiting);
+        let check = Sha256::digest(&frame);
+        frame.extend(&check[..8]);
+        // What is left to read belongs to later groups of the run that was stopped: new answers go behind it.
+        let here = self.file.stream_position()?;
+        self.file.seek(SeekFrom::End(0))?;
+        self.file.get_mut().write_all(&frame)?;
+        self.file.get_mut().sync_data()?;
+        self.has_answers = true;
+        self.file.seek(SeekFrom::Start(here)).map(|_| ())
+    }
+}
+
+fn read_frame(file: &mut impl Read) -> io::Result<Option<Frame>> {
+    let mut frame = vec![0; 16];
+    if !fill(file, &mut frame)? {
+        return Ok(None);
+    }
+    let number = |bytes: &[u8]| u64::from_le_bytes(std::array::from_fn(|i| bytes[i]));
+    let (group, bytes) = (number(&frame), number(&frame[8..]));
+    if bytes > LARGEST_FRAME {
+        return Ok(None);
+    }
+    file.by_ref().take(bytes).read_to_end(&mut frame)?;
+    let mut check = [0; 8];
+    if (frame.len() as u64) < 16 + bytes || !fill(file, &mut check)? || Sha256::digest(&frame)[..8] != check {
+        return Ok(None);
+    }
+    Ok(Some(Frame { group, answers: frame.split_off(16) }))
+}
+
+/// Whether there were so many bytes.
+fn fill(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+    match file.read_exact(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+fn read_answers(mut bytes: &[u8], known: &mut HashMap<Key, Vec<f64>>) {
+    while let Some((key, rest)) = bytes.split_first_chunk::<16>()
+        && let Some((count, rest)) = rest.split_first_chunk::<8>()
+        && let Ok(count) = usize::try_from(u64::from_le_bytes(*count))
+        && let Some((values, rest)) = count.checked_mul(8).and_then(|bytes| rest.split_at_checked(bytes))
+    {
+        let values = values.chunks_exact(8).map(|value| f64::from_le_bytes(std::array::from_fn(|i| value[i])));
+        known.insert(Key(*key), values.collect());
+        bytes = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(path: &Path, resume: bool) -> Journal {
+        Journal::open(path.into(), "{\"a\":1}", resume).unwrap()
+    }
+
+    #[test]
+    fn answers_come_back_by_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let mut first = journal(&path, true);
+        for group in 0..3 {
+            first.turn(group).unwrap();
+            first.add(Key::of(&format!("x{group}")), vec![group as f64, -0.5]).unwrap();
+        }
+        first.flush().unwrap();
+        drop(first);
+        let mut again = journal(&path, true);
+        again.turn(0).unwrap();
+        assert_eq!(again.known(&Key::of("x0")), Some(&[0.0, -0.5][..]));
+        assert_eq!(again.known(&Key::of("x1")), None);
+        again.add(Key::of("late"), vec![7.0]).unwrap();
+        again.turn(1).unwrap();
+        assert_eq!(again.known(&Key::of("x1")), Some(&[1.0, -0.5][..]));
+        again.turn(2).unwrap();
+        assert_eq!(again.known(&Key::of("x2")), Some(&[2.0, -0.5][..]));
+        again.remove().unwrap();
+        assert!(!path.exists());
+        journal(&path, false).close().unwrap();
+        assert!(!path.exists(), "nothing to keep");
+    }
+
+    #[test]
+    fn a_journal_cut_anywhere_keeps_what_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        let mut first = journal(&path, false);
+        for group in 0..2 {
+            first.turn(group).unwrap();
+            first.add(Key::of("a"), vec![1.0, 2.0]).unwrap();
+            first.flush().unwrap();
+        }
+        drop(first);
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let mut cut = journal(&path, true);
+            cut.turn(0).unwrap();
+            assert_eq!(cut.known(&Key::of("a")).is_some(), length >= 8 + 64, "cut at {length}");
+            cut.add(Key::of("b"), vec![3.0]).unwrap();
+            cut.flush().unwrap();
+            drop(cut);
+            let mut again = journal(&path, true);
+            again.turn(0).unwrap();
+            assert_eq!(again.known(&Key::of("b")), Some(&[3.0][..]), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn another_runs_journal_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("j");
+        drop(journal(&path, false));
+        assert!(matches!(Journal::open(path.clone(), "{\"a\":2}", true), Err(ScoreError::OtherRun { .. })));
+        assert!(Journal::open(path, "{\"a\":2}", false).is_ok());
+    }
+}

@@ -1,0 +1,46 @@
+//! Alleles to likelihoods and distances between embeddings.
+//!
+//! ```text
+//! VCF, BCF ─ records ─ resolve ─ Edit ─┬─ sites    (masked, wildtype)   ┐
+//!                                      ├─ edits    (likelihood, embedding) ─ Task ─ crew ─ answers ─ scores ─ VCF, Parquet, TSV
+//!                                      └─ anchored (likelihood)         ┘             │
+//!                                                                                   journal
+//! ```
+//!
+//! A score is a function of the variant, the reference, the model and the options alone. Work is shared between alleles
+//! in tasks (see `task`), and no score depends on what it shares a task with. The price is that passes keep to grids: windows of
+//! the contig for scores without masks, points of 64 bases for states.
+//!
+//! Coordinates inside are 0-based and half-open; those of VCF and of the columns `pos` are 1-based.
+
+#![forbid(unsafe_code)]
+
+mod allele;
+mod anchored;
+mod annotate;
+mod crew;
+mod edits;
+mod error;
+mod journal;
+mod mutagenesis;
+mod options;
+mod predictor;
+mod provenance;
+mod reference;
+mod resolve;
+mod run;
+mod scorer;
+mod sites;
+mod task;
+mod track;
+mod trails;
+mod watch;
+mod window;
+
+pub use allele::{Reason, VariantType};
+pub use error::ScoreError;
+pub use mutagenesis::{LONGEST_HEAT_MAP, Mutagenesis};
+pub use options::{Anchor, Column, RefMismatch, Score, ScoreOptions, Strands};
+pub use run::{Counts, Job, Outcome, Outputs, Plan};
+pub use track::{Track, Tracked};
+pub use watch::{Notice, Unwatched, Watch};

@@ -1,0 +1,190 @@
+//! A picture of a region's substitutions: a row for each base, a column for each position, the sequence along it.
+
+use std::fmt::Write;
+
+use crate::options::{Column, ScoreOptions};
+
+/// Bases of the longest region that is drawn.
+pub const LONGEST_HEAT_MAP: u64 = 20_000;
+
+/// Positions in a line of the picture.
+const PER_LINE: usize = 100;
+/// Positions that a picture has room for, be there fewer: its caption is as wide.
+const LEAST_WIDTH: usize = 60;
+/// Pixels of a cell.
+const CELL: usize = 10;
+/// Pixels left of the cells.
+const MARGIN: usize = 76;
+/// Pixels above the first line.
+const HEAD: usize = 70;
+/// Pixels of a line: the four bases, the sequence, positions and room.
+const LINE: usize = 4 * CELL + 38;
+/// Share of the substitutions whose magnitude the colours tell apart.
+const COLOURED: f64 = 0.98;
+
+/// The substitutions of a region.
+pub(super) struct HeatMap {
+    contig: String,
+    start: u64,
+    caption: String,
+    /// Reference base and the score of A, C, G and T, by position.
+    columns: Vec<(u8, [Option<f64>; 4])>,
+}
+
+impl HeatMap {
+    /// A picture of the contig from `start` (0-based) on.
+    pub(super) fn new(contig: &str, start: u64, column: Column, model: &str, options: &ScoreOptions) -> Self {
+        let run = format!("model {model}, context {}, strand {}", options.context, options.strands);
+        Self { contig: contig.into(), start, caption: format!("{}; {run}", column.caption()), columns: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, position: u64, from: u8, to: u8, score: Option<f64>) {
+        let place = usize::try_from(position - self.start).expect("a region that is drawn is short");
+        if self.columns.len() <= place {
+            self.columns.resize(place + 1, (b'N', [None; 4]));
+        }
+        self.columns[place].0 = from;
+        if let Some(row) = b"ACGT".iter().position(|&base| base == to) {
+            self.columns[place].1[row] = score;
+        }
+    }
+
+    /// The picture, SVG.
+    pub(super) fn draw(&self) -> String {
+        let lines = self.columns.len().div_ceil(PER_LINE);
+        let width = MARGIN + self.columns.len().clamp(LEAST_WIDTH, PER_LINE) * CELL + 20;
+        let mut svg = String::new();
+        let scale = self.scale();
+        let end = self.start + self.columns.len() as u64;
+        let title = format!("{}:{}-{}", self.contig, self.start + 1, end);
+        let _ = write!(
+            svg,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{}\" font-family=\"monospace\" font-size=\"9\">\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+             <text x=\"8\" y=\"18\" font-size=\"13\">{}</text>\n<text x=\"8\" y=\"32\">{}</text>\n",
+            HEAD + lines * LINE,
+            escaped(&title),
+            escaped(&self.caption)
+        );
+        legend(&mut svg, scale);
+        for (i, columns) in self.columns.chunks(PER_LINE).enumerate() {
+            self.line(&mut svg, columns, i, scale);
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+
+    /// The magnitude of the darkest colours.
+    fn scale(&self) -> f64 {
+        let mut sizes: Vec<f64> =
+            self.columns.iter().flat_map(|(_, scores)| scores.iter().flatten()).map(|score| score.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let place = (sizes.len() as f64 * COLOURED) as usize;
+        sizes.get(place.min(sizes.len().saturating_sub(1))).copied().filter(|&size| size > 0.0).unwrap_or(1.0)
+    }
+
+    fn line(&self, svg: &mut String, columns: &[(u8, [Option<f64>; 4])], number: usize, scale: f64) {
+        let top = HEAD + number * LINE;
+        let first = self.start + (number * PER_LINE) as u64 + 1;
+        for (row, base) in ["A", "C", "G", "T"].iter().enumerate() {
+            let y = top + row * CELL;
+            let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\">{base}</text>", MARGIN - 10, y + 8);
+            for (place, (from, scores)) in columns.iter().enumerate() {
+                let x = MARGIN + place * CELL;
+                let is_reference = b"ACGT"[row] == *from;
+                cell(svg, x, y, scores[row], is_reference, scale, || {
+                    format!("{}:{} {}>{base}", self.contig, first + place as u64, char::from(*from))
+                });
+            }
+        }
+        let y = top + 4 * CELL;
+        let _ = writeln!(svg, "<text x=\"4\" y=\"{}\">{first}</text>", top + 2 * CELL);
+        for (place, (from, _)) in columns.iter().enumerate() {
+            let x = MARGIN + place * CELL;
+            let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\">{}</text>", x + 2, y + 10, char::from(*from));
+            if (first + place as u64).is_multiple_of(10) {
+                let _ = writeln!(
+                    svg,
+                    "<text x=\"{}\" y=\"{}\" font-size=\"7\" text-anchor=\"middle\">{}</text>",
+                    x + CELL / 2,
+                    y + 20,
+                    first + place as u64
+                );
+            }
+        }
+    }
+}
+
+fn cell(
+    svg: &mut String,
+    x: usize,
+    y: usize,
+    score: Option<f64>,
+    is_reference: bool,
+    scale: f64,
+    name: impl Fn() -> String,
+) {
+    let Some(score) = score else {
+        if is_reference {
+            let _ = writeln!(svg, "<circle cx=\"{}\" cy=\"{}\" r=\"1.5\" fill=\"#555\"/>", x + CELL / 2, y + CELL / 2);
+        }
+        return;
+    };
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{x}\" y=\"{y}\" width=\"{CELL}\" height=\"{CELL}\" fill=\"{}\"><title>{} {score:.3}</title></rect>",
+        colour(score / scale),
+        escaped(&name())
+    );
+}
+
+fn legend(svg: &mut String, scale: f64) {
+    const STEPS: i32 = 10;
+    for step in -STEPS..=STEPS {
+        let share = f64::from(step) / f64::from(STEPS);
+        let x = MARGIN as i32 + (step + STEPS) * 8;
+        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"42\" width=\"8\" height=\"8\" fill=\"{}\"/>", colour(share));
+    }
+    let right = MARGIN + 21 * 8 + 6;
+    let _ = writeln!(
+        svg,
+        "<text x=\"{}\" y=\"50\" text-anchor=\"end\">{:.2}</text><text x=\"{right}\" y=\"50\">{scale:.2}</text>",
+        MARGIN - 6,
+        -scale
+    );
+}
+
+/// Blue for what is below 0, red for what is above, white for 0.
+fn colour(share: f64) -> String {
+    let share = share.clamp(-1.0, 1.0);
+    let ends = if share < 0.0 { [33.0, 102.0, 172.0] } else { [178.0, 24.0, 43.0] };
+    let [r, g, b] = ends.map(|end| (255.0 + (end - 255.0) * share.abs()).round() as u8);
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_substitution_is_a_cell_and_every_base_a_letter() {
+        let column = Column { name: "masked", info: "LS_MASKED", meaning: "a < b & c" };
+        let mut map = HeatMap::new("chr<1>", 99, column, "m", &ScoreOptions::default());
+        let sequence: Vec<u8> = b"ACGT".iter().copied().cycle().take(205).collect();
+        for (i, &from) in sequence.iter().enumerate() {
+            for &to in b"ACGT".iter().filter(|to| **to != from) {
+                map.add(99 + i as u64, from, to, Some(if to > from { 2.0 } else { -1.0 }));
+            }
+        }
+        let svg = map.draw();
+        assert_eq!(svg.matches("<title>").count(), 3 * 205);
+        assert_eq!(svg.matches("<circle").count(), 205);
+        assert!(svg.contains("chr&lt;1&gt;:100-304") && svg.contains("a &lt; b &amp; c"));
+        assert!(svg.contains("chr&lt;1&gt;:100 A&gt;C 2.000"));
+        assert_eq!((colour(0.0), colour(2.0), colour(-1.0)), ("#ffffff".into(), "#b2182b".into(), "#2166ac".into()));
+    }
+}

@@ -1,0 +1,230 @@
+//! From a record to the edits of the reference that it tells.
+
+use std::ops::Range;
+
+use longstrand_seq::Strand;
+use longstrand_seq::contig::ContigError;
+use longstrand_seq::strand::reverse_complement;
+use longstrand_seq::variant::{Allele, VariantRecord};
+
+use crate::allele::{Edit, Reason};
+use crate::error::ScoreError;
+use crate::options::{RefMismatch, ScoreOptions};
+use crate::reference::Reference;
+
+/// The span of the reference that an edit lies in, and the edit; or why there is none.
+pub(crate) type Resolved = Result<(Edit, Range<u64>), Reason>;
+
+/// What the rest of a record is held to.
+struct Locus {
+    contig: usize,
+    span: Range<u64>,
+    reference: Vec<u8>,
+}
+
+/// Each alternate allele of a record as an edit. A record without one gives a single [`Reason::NoAlternate`].
+///
+/// # Errors
+///
+/// - the reference cannot be read, or has two contigs that the record's may mean;
+/// - with [`RefMismatch::Error`], REF is not what the reference has, or the reference does not have the position. A nucleotide
+///   code that stands for several bases agrees with each of them.
+pub(crate) fn resolve(
+    record: &VariantRecord,
+    path: &std::path::Path,
+    reference: &Reference,
+    options: &ScoreOptions,
+) -> Result<Vec<Resolved>, ScoreError> {
+    let checked = Checked { record, path, reference, options };
+    let locus = checked.locus()?;
+    record
+        .alternates()
+        .enumerate()
+        .map(|(i, allele)| checked.allele(locus.as_ref().map_err(|reason| *reason), i, allele))
+        .collect()
+}
+
+struct Checked<'a> {
+    record: &'a VariantRecord,
+    path: &'a std::path::Path,
+    reference: &'a Reference,
+    options: &'a ScoreOptions,
+}
+
+impl Checked<'_> {
+    fn locus(&self) -> Result<Result<Locus, Reason>, ScoreError> {
+        let Self { record, reference, .. } = self;
+        let bases = record.reference().to_ascii_uppercase();
+        if !bases.iter().all(|&base| possible_bases(base) != 0) {
+            return Ok(Err(Reason::InvalidBases));
+        }
+        let contig = match reference.contigs().resolve(record.contig()) {
+            Ok(contig) => contig,
+            Err(error @ ContigError::Ambiguous { .. }) => {
+                return Err(self.not_in_reference(error.to_string()));
+            }
+            Err(error) => return self.outside(|| error.to_string()),
+        };
+        let range = record.start()..record.start() + bases.len() as u64;
+        let span = match reference.span(contig, &range) {
+            Some(span) if record.position() > 0 => span,
+            _ => return self.outside(|| found_instead(reference, contig)),
+        };
+        let found = reference.read(contig, range, Strand::Forward)?.to_ascii_uppercase();
+        let differs = |(a, b): (&u8, &u8)| possible_bases(*a) & possible_bases(*b) == 0;
+        match bases.iter().zip(&found).position(differs) {
+            Some(first) if self.options.ref_mismatch == RefMismatch::Error => Err(self.mismatch(first, &found)),
+            Some(_) if self.options.ref_mismatch == RefMismatch::Skip => Ok(Err(Reason::ReferenceMismatch)),
+            _ => Ok(Ok(Locus { contig, span, reference: bases })),
+        }
+    }
+
+    fn allele(&self, locus: Result<&Locus, Reason>, i: usize, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
+        let alternate = match allele {
+            Allele::Missing => return Ok(Err(Reason::NoAlternate)),
+            Allele::Overlapping => return Ok(Err(Reason::OverlappingDeletion)),
+            Allele::Unspecified => return Ok(Err(Reason::Unspecified)),
+            Allele::Breakend => return Ok(Err(Reason::Breakend)),
+            Allele::Symbolic(_) => return Ok(Err(Reason::Symbolic)),
+            Allele::Unknown(_) => return Ok(Err(Reason::InvalidBases)),
+            Allele::Bases(bases) => Some(bases),
+            Allele::Deletion | Allele::Duplication | Allele::Inversion => None,
+        };
+        let locus = match locus {
+            Ok(locus) => locus,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        match alternate {
+            Some(bases) => Ok(self.sequence(locus, bases)),
+            None => self.structure(locus, i, allele),
+        }
+    }
+
+    /// An allele that is spelled out.
+    fn sequence(&self, locus: &Locus, bases: &[u8]) -> Resolved {
+        let alternate = bases.to_ascii_uppercase();
+        if !alternate.iter().all(|&base| possible_bases(base) != 0) {
+            return Err(Reason::InvalidBases);
+        }
+        self.edit(locus, locus.reference.clone(), alternate)
+    }
+
+    /// A symbolic allele: of the bases behind POS up to its end, which are left out, doubled or turned round.
+    fn structure(&self, locus: &Locus, i: usize, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
+        let record = self.record;
+        let end = record.allele_end(i);
+        if end <= record.start() + 1 {
+            return Ok(Err(Reason::NoEnd));
+        }
+        if end > locus.span.end {
+            return self.outside(|| found_instead(self.reference, locus.contig));
+        }
+        if end - record.start() > self.options.context.get() {
+            return Ok(Err(Reason::LongerThanContext));
+        }
+        let reference = self.reference.read(locus.contig, record.start()..end, Strand::Forward)?.to_ascii_uppercase();
+        let (before, inside) = reference.split_at(1);
+        let alternate = match allele {
+            Allele::Duplication => [before, inside, inside].concat(),
+            Allele::Inversion => {
+                let mut inside = inside.to_vec();
+                reverse_complement(&mut inside);
+                [before, &inside].concat()
+            }
+            _ => before.to_vec(),
+        };
+        Ok(self.edit(locus, reference, alternate))
+    }
+
+    fn edit(&self, locus: &Locus, reference: Vec<u8>, alternate: Vec<u8>) -> Resolved {
+        if reference == alternate {
+            return Err(Reason::SameAsReference);
+        }
+        if reference.len().max(alternate.len()) as u64 > self.options.context.get() {
+            return Err(Reason::LongerThanContext);
+        }
+        let edit = Edit { contig: locus.contig, start: self.record.start(), reference, alternate };
+        Ok((edit, locus.span.clone()))
+    }
+
+    /// A record that the reference does not reach: an error, unless mismatches are to be skipped or ignored.
+    fn outside<T>(&self, found: impl FnOnce() -> String) -> Result<Result<T, Reason>, ScoreError> {
+        match self.options.ref_mismatch {
+            RefMismatch::Error => Err(self.not_in_reference(found())),
+            RefMismatch::Skip | RefMismatch::Ignore => Ok(Err(Reason::NotInReference)),
+        }
+    }
+
+    fn not_in_reference(&self, found: String) -> ScoreError {
+        ScoreError::NotInReference {
+            path: self.path.into(),
+            record: self.record.place(),
+            contig: self.record.contig().into(),
+            position: self.record.position(),
+            found,
+        }
+    }
+
+    fn mismatch(&self, first: usize, expected: &[u8]) -> ScoreError {
+        ScoreError::ReferenceMismatch {
+            path: self.path.into(),
+            record: self.record.place(),
+            contig: self.record.contig().into(),
+            position: self.record.position() + first as u64,
+            expected: shown(expected),
+            found: shown(self.record.reference()),
+        }
+    }
+}
+
+fn found_instead(reference: &Reference, contig: usize) -> String {
+    let spans = reference.contigs().spans(contig);
+    let spans: Vec<String> = spans.iter().map(|span| format!("{}-{}", span.start + 1, span.end)).collect();
+    format!("the reference has {}:{}", reference.contigs().get(contig).name, spans.join(", "))
+}
+
+/// Bases, shortened to what a message can hold.
+fn shown(bases: &[u8]) -> String {
+    const LONGEST: usize = 40;
+    let text = String::from_utf8_lossy(&bases[..bases.len().min(LONGEST)]).into_owned();
+    if bases.len() > LONGEST { format!("{text}… ({} bases)", bases.len()) } else { text }
+}
+
+/// The bases that a nucleotide code stands for, as bits of A, C, G and T; 0 for a letter that is no code.
+fn possible_bases(code: u8) -> u8 {
+    let (a, c, g, t) = (1, 2, 4, 8);
+    match code {
+        b'A' => a,
+        b'C' => c,
+        b'G' => g,
+        b'T' | b'U' => t,
+        b'R' => a | g,
+        b'Y' => c | t,
+        b'K' => g | t,
+        b'M' => a | c,
+        b'S' => c | g,
+        b'W' => a | t,
+        b'B' => c | g | t,
+        b'D' => a | g | t,
+        b'H' => a | c | t,
+        b'V' => a | c | g,
+        b'N' => a | c | g | t,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_agree_with_their_complements_bases() {
+        for code in *b"ACGTRYKMSWBDHVN" {
+            let mut complement = [code];
+            reverse_complement(&mut complement);
+            // Complementing turns the four bits round.
+            assert_eq!(possible_bases(complement[0]), possible_bases(code).reverse_bits() >> 4, "{}", char::from(code));
+        }
+        assert_eq!(possible_bases(b'*'), 0);
+    }
+}

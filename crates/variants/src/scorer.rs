@@ -1,0 +1,370 @@
+//! Alleles to scores.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+
+use longstrand_kernels::Cpu;
+use longstrand_kernels::simd::Level;
+use longstrand_model::Model;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::config::Head;
+use longstrand_seq::{Genome, Strand};
+use longstrand_table::Strands as Values;
+
+use crate::allele::{Edit, Reason};
+use crate::anchored;
+use crate::crew::Crew;
+use crate::edits::{self, Measure};
+use crate::error::ScoreError;
+use crate::journal::Journal;
+use crate::options::{Anchor, Column, Score, ScoreOptions};
+use crate::predictor::Predictor;
+use crate::reference::Reference;
+use crate::resolve::Resolved;
+use crate::sites::{Reading, Site};
+use crate::task::{Answers, Bench, answer};
+use crate::trails::Trails;
+use crate::watch::Watch;
+use crate::window;
+
+/// A model, a reference and what is computed of each allele.
+pub(crate) struct Scorer {
+    predictor: Predictor,
+    reference: Reference,
+    options: ScoreOptions,
+    crew: Crew,
+    trails: Mutex<Trails>,
+}
+
+/// What is known of an allele.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scored {
+    /// A value for each column of each score.
+    pub values: Vec<Values>,
+    /// The bases of the reference that all its windows have together, 0-based, half-open.
+    pub window: Option<Range<u64>>,
+    /// How many of them are none of A, C, G, T.
+    pub n_ambiguous: Option<u64>,
+    /// Why a value is missing.
+    pub reason: Option<String>,
+    /// Values that were left out because they are infinite or not a number.
+    pub not_finite: u64,
+}
+
+impl Scorer {
+    /// Makes a checkpoint ready and checks that the options suit it.
+    ///
+    /// # Errors
+    ///
+    /// - [`ScoreError::Usage`]
+    pub(crate) fn new(
+        checkpoint: &Checkpoint,
+        level: Level,
+        genome: Genome,
+        mut options: ScoreOptions,
+        threads: usize,
+    ) -> Result<Self, ScoreError> {
+        check(checkpoint, &mut options)?;
+        let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
+        let crew = Crew::new(threads, predictor.scratch());
+        Ok(Self { predictor, reference: Reference::new(genome), options, crew, trails: Mutex::default() })
+    }
+
+    pub(crate) fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The options, with the scores that are computed.
+    pub(crate) fn options(&self) -> &ScoreOptions {
+        &self.options
+    }
+
+    /// The columns of all scores.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &'static Column> + use<> {
+        let scores = self.options.scores.clone();
+        scores.into_iter().flat_map(|score| score.columns())
+    }
+
+    /// Scores alleles, each as if it were alone.
+    ///
+    /// # Errors
+    ///
+    /// - the reference cannot be read, or the journal not written;
+    /// - the watch stops the run.
+    pub(crate) fn score(
+        &mut self,
+        alleles: &[Resolved],
+        journal: &mut Journal,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Scored>, ScoreError> {
+        let columns = self.columns().count();
+        let Self { predictor, reference, options, crew, trails } = self;
+        let bench = Bench { predictor, reference, options, watch };
+        let mut scored: Vec<Builder> = alleles.iter().map(|resolved| Builder::new(resolved, columns)).collect();
+        let mut column = 0;
+        for &score in &options.scores {
+            let mut round = Round { bench: &bench, crew, journal, trails, scored: &mut scored, score, column };
+            match score {
+                Score::Masked => round.sites(Reading::Masked)?,
+                Score::Wildtype => round.sites(Reading::OnGrid)?,
+                Score::Likelihood if options.anchor != Anchor::Window => round.anchored()?,
+                Score::Likelihood => round.edits(Measure::Likelihood)?,
+                Score::Embedding => round.edits(Measure::Embedding)?,
+            }
+            column += score.columns().len();
+        }
+        scored.into_iter().map(|builder| builder.finish(&options.scores, reference)).collect()
+    }
+}
+
+fn check(checkpoint: &Checkpoint, options: &mut ScoreOptions) -> Result<(), ScoreError> {
+    let config = &checkpoint.config;
+    let name = &checkpoint.name;
+    let usage = |message: String| Err(ScoreError::Usage(message));
+    let causal = config.is_causal();
+    if options.scores.is_empty() {
+        options.scores.push(if causal { Score::Likelihood } else { Score::Masked });
+    }
+    options.scores.sort_unstable();
+    options.scores.dedup();
+    if !options.context.get().is_multiple_of(2) {
+        return usage(format!("--context: expected an even number of bases, found {}", options.context));
+    }
+    let has_head = matches!(config.head, Head::LanguageModel { .. });
+    for &score in &options.scores {
+        match score {
+            Score::Embedding => {}
+            _ if !has_head => {
+                return usage(format!(
+                    "--score {score} needs a language model, and {name} has no such head; embedding needs none"
+                ));
+            }
+            Score::Likelihood if !causal => {
+                return usage(format!(
+                    "--score likelihood is of causal models, and {name} reads both ways; masked suits it"
+                ));
+            }
+            Score::Masked | Score::Wildtype if causal => {
+                return usage(format!(
+                    "--score {score} is of masked language models, and {name} is causal; likelihood suits it"
+                ));
+            }
+            Score::Masked if checkpoint.vocabulary.mask().is_none() => {
+                return usage(format!("--score masked needs a mask, and the vocabulary of {name} has none"));
+            }
+            _ => {}
+        }
+    }
+    match options.anchor == Anchor::Window || options.scores.contains(&Score::Likelihood) {
+        true => Ok(()),
+        false => usage(format!("--anchor {} is of --score likelihood, which is not asked for", options.anchor)),
+    }
+}
+
+/// A score of all alleles that can have it.
+struct Round<'a> {
+    bench: &'a Bench<'a>,
+    crew: &'a mut Crew,
+    journal: &'a mut Journal,
+    trails: &'a Mutex<Trails>,
+    scored: &'a mut [Builder],
+    score: Score,
+    /// The score's first column.
+    column: usize,
+}
+
+impl Round<'_> {
+    /// Sums log p(alt) − log p(ref) over the bases that an allele substitutes.
+    fn sites(&mut self, reading: Reading) -> Result<(), ScoreError> {
+        let context = self.bench.options.context.get();
+        let mut spans: BTreeMap<Site, Range<u64>> = BTreeMap::new();
+        for builder in &mut *self.scored {
+            let Some((edit, span)) = builder.edit() else { continue };
+            match substituted(&edit) {
+                Ok(positions) => {
+                    for position in positions {
+                        builder.saw(&reading.window(position, context, &span));
+                        spans.insert(Site { contig: edit.contig, position }, span.clone());
+                    }
+                }
+                Err(reason) => builder.lacks(self.score, reason),
+            }
+        }
+        let (sites, spans): (Vec<Site>, Vec<_>) = spans.into_iter().unzip();
+        let tasks = reading.tasks(&sites, &spans, context);
+        for &strand in self.bench.options.strands.each() {
+            let answers = answer(&tasks, sites.len(), strand, self.bench, self.crew, self.journal)?;
+            for builder in &mut *self.scored {
+                if let Some(value) = builder.log_ratio(&sites, &answers) {
+                    builder.set(self.column, strand, &[value]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is measured of both sequences in a window.
+    fn edits(&mut self, measure: Measure) -> Result<(), ScoreError> {
+        let context = self.bench.options.context.get();
+        let (edits, spans) = self.all_edits();
+        let tasks = edits::tasks(&edits, &spans, context, measure);
+        for builder in &mut *self.scored {
+            if let Some((edit, span)) = builder.edit() {
+                builder.saw(&window::around(&edit, context, &span));
+            }
+        }
+        for &strand in self.bench.options.strands.each() {
+            let answers = answer(&tasks, edits.len(), strand, self.bench, self.crew, self.journal)?;
+            self.set_all(strand, &edits, &answers, |answer| match measure {
+                Measure::Likelihood => likelihoods(answer).to_vec(),
+                Measure::Embedding => answer[..3].to_vec(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Likelihoods behind an anchor.
+    fn anchored(&mut self) -> Result<(), ScoreError> {
+        let (edits, spans) = self.all_edits();
+        for &strand in self.bench.options.strands.each() {
+            let tasks = anchored::tasks(&edits, &spans, self.bench, strand, self.trails);
+            let answers = answer(&tasks, edits.len(), strand, self.bench, self.crew, self.journal)?;
+            self.set_all(strand, &edits, &answers, |answer| likelihoods(answer).to_vec());
+            for builder in &mut *self.scored {
+                if let Some((edit, span)) = builder.edit() {
+                    builder.saw(&anchored::window(&edit, &span, self.bench.options, strand));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All edits, each once, in order, and the spans that they lie in.
+    fn all_edits(&self) -> (Vec<Edit>, Vec<Range<u64>>) {
+        let edits: BTreeMap<Edit, Range<u64>> = self.scored.iter().filter_map(Builder::edit).collect();
+        edits.into_iter().unzip()
+    }
+
+    fn set_all(&mut self, strand: Strand, edits: &[Edit], answers: &Answers, values: impl Fn(&[f64]) -> Vec<f64>) {
+        for builder in &mut *self.scored {
+            if let Some((edit, _)) = builder.edit() {
+                let question = edits.binary_search(&edit).expect("every edit has been asked about");
+                builder.set(self.column, strand, &values(answers.get(question)));
+            }
+        }
+    }
+}
+
+/// The likelihood ratio, and that of the mean base.
+fn likelihoods(answer: &[f64]) -> [f64; 2] {
+    let [reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
+    [alternate - reference, alternate / n_alternate - reference / n_reference]
+}
+
+/// The positions that a masked language model is asked about.
+fn substituted(edit: &Edit) -> Result<Vec<u64>, Reason> {
+    let substitutions = edit.substitutions().ok_or(Reason::NotASubstitution)?;
+    substitutions
+        .map(|(position, from, to)| match (base(from), base(to)) {
+            (None, _) => Err(Reason::AmbiguousReference),
+            (_, None) => Err(Reason::AmbiguousAlternate),
+            _ => Ok(position),
+        })
+        .collect()
+}
+
+/// The place of a base among A, C, G and T.
+fn base(letter: u8) -> Option<usize> {
+    b"ACGT".iter().position(|&base| base == letter)
+}
+
+/// An allele's scores as they come in.
+struct Builder {
+    resolved: Resolved,
+    /// By column of all scores.
+    values: Vec<Values>,
+    lacking: Vec<(Score, Reason)>,
+    window: Option<Range<u64>>,
+}
+
+impl Builder {
+    fn new(resolved: &Resolved, columns: usize) -> Self {
+        Self { resolved: resolved.clone(), values: vec![Values::default(); columns], lacking: Vec::new(), window: None }
+    }
+
+    fn edit(&self) -> Option<(Edit, Range<u64>)> {
+        self.resolved.as_ref().ok().cloned()
+    }
+
+    /// Bases of the reference have been read for this allele.
+    fn saw(&mut self, window: &Range<u64>) {
+        self.window = Some(match &self.window {
+            Some(seen) => seen.start.min(window.start)..seen.end.max(window.end),
+            None => window.clone(),
+        });
+    }
+
+    fn lacks(&mut self, score: Score, reason: Reason) {
+        self.lacking.push((score, reason));
+    }
+
+    /// Values of a score's columns, of which the first one is at `column`, on a strand.
+    fn set(&mut self, column: usize, strand: Strand, values: &[f64]) {
+        for (cell, &value) in self.values[column..].iter_mut().zip(values) {
+            match strand {
+                Strand::Forward => cell.forward = Some(value),
+                Strand::Reverse => cell.reverse = Some(value),
+            }
+        }
+    }
+
+    /// Σ log p(alt) − log p(ref) over the bases that the allele substitutes.
+    fn log_ratio(&self, sites: &[Site], answers: &Answers) -> Option<f64> {
+        let (edit, _) = self.resolved.as_ref().ok()?;
+        let ratio = |(position, from, to)| {
+            let site = Site { contig: edit.contig, position };
+            let distribution = answers.get(sites.binary_search(&site).ok()?);
+            Some(distribution[base(to)?] - distribution[base(from)?])
+        };
+        edit.substitutions()?.map(ratio).sum()
+    }
+
+    fn finish(mut self, scores: &[Score], reference: &Reference) -> Result<Scored, ScoreError> {
+        for cell in &mut self.values {
+            cell.score = match (cell.forward, cell.reverse) {
+                (Some(forward), Some(reverse)) => Some((forward + reverse) / 2.0),
+                (forward, reverse) => forward.or(reverse),
+            };
+        }
+        let n_ambiguous = match (&self.resolved, &self.window) {
+            (Ok((edit, _)), Some(window)) => Some(reference.count_ambiguous(edit.contig, window)?),
+            _ => None,
+        };
+        let not_finite = self.values.iter_mut().map(leave_out_not_finite).sum();
+        Ok(Scored { reason: self.reason(scores), values: self.values, window: self.window, n_ambiguous, not_finite })
+    }
+
+    /// A reason for all scores stands alone; those of some scores stand behind their names.
+    fn reason(&self, scores: &[Score]) -> Option<String> {
+        if let Err(reason) = self.resolved {
+            return Some(reason.to_string());
+        }
+        let (_, first) = self.lacking.first()?;
+        if self.lacking.len() == scores.len() && self.lacking.iter().all(|(_, reason)| reason == first) {
+            return Some(first.to_string());
+        }
+        let told: Vec<String> = self.lacking.iter().map(|(score, reason)| format!("{score}:{reason}")).collect();
+        Some(told.join("|"))
+    }
+}
+
+fn leave_out_not_finite(cell: &mut Values) -> u64 {
+    let mut left_out = 0;
+    for value in [&mut cell.score, &mut cell.forward, &mut cell.reverse] {
+        if value.take_if(|value| !value.is_finite()).is_some() {
+            left_out += 1;
+        }
+    }
+    left_out
+}

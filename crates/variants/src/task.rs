@@ -1,0 +1,101 @@
+//! Work that answers questions.
+//!
+//! Alleles are scored from the answers to *questions*: what distribution a model sees at a site, how likely it finds a
+//! sequence. Alleles share questions, and a *task* answers several of them in one pass. An answer depends on its question,
+//! the reference, the model and the options alone, never on what else is asked: which questions share a task changes
+//! what the answers cost.
+
+use std::sync::{Mutex, PoisonError};
+
+use longstrand_model::Scratch;
+use longstrand_seq::Strand;
+
+use crate::crew::Crew;
+use crate::error::ScoreError;
+use crate::journal::{Journal, Key};
+use crate::options::ScoreOptions;
+use crate::predictor::Predictor;
+use crate::reference::Reference;
+use crate::watch::Watch;
+
+/// Bases from which on a task is worked on by all threads together.
+const LONG_TASK: u64 = 16_384;
+
+/// What tasks work with.
+#[derive(Clone, Copy)]
+pub(crate) struct Bench<'a> {
+    pub(crate) predictor: &'a Predictor,
+    pub(crate) reference: &'a Reference,
+    pub(crate) options: &'a ScoreOptions,
+    pub(crate) watch: &'a dyn Watch,
+}
+
+/// A piece of work that answers one or more questions on one strand.
+pub(crate) trait Task: Sync {
+    /// The questions, by their places in the caller's list.
+    fn questions(&self) -> &[usize];
+
+    /// Numbers of an answer.
+    fn width(&self) -> usize;
+
+    /// Bases that are about to be computed.
+    fn bases(&self) -> u64;
+
+    /// A text that no other task of any run under the same identity has.
+    fn describe(&self, strand: Strand) -> String;
+
+    /// The answers, `[questions, width]`.
+    fn run(&self, bench: &Bench<'_>, strand: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError>;
+}
+
+/// Answers to all questions on one strand, `[questions, width]`.
+pub(crate) struct Answers {
+    values: Vec<f64>,
+    width: usize,
+}
+
+impl Answers {
+    pub(crate) fn get(&self, question: usize) -> &[f64] {
+        &self.values[question * self.width..][..self.width]
+    }
+}
+
+/// Does the tasks whose answers the journal does not have, and tells the journal.
+pub(crate) fn answer<T: Task>(
+    tasks: &[T],
+    questions: usize,
+    strand: Strand,
+    bench: &Bench<'_>,
+    crew: &mut Crew,
+    journal: &mut Journal,
+) -> Result<Answers, ScoreError> {
+    let width = tasks.first().map_or(0, Task::width);
+    let mut answers = Answers { values: vec![f64::NAN; questions * width], width };
+    let mut jobs: Vec<(&T, Key)> = Vec::new();
+    for task in tasks {
+        let key = Key::of(&task.describe(strand));
+        match journal.known(&key) {
+            Some(values) if values.len() == task.questions().len() * width => answers.fill(task, values),
+            _ => jobs.push((task, key)),
+        }
+    }
+    let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(task, _)| task.bases() > LONG_TASK);
+    let gathered = Mutex::new((&mut answers, journal));
+    let work = |(task, key): &(&T, Key), scratch: &mut Scratch<f32>| {
+        let values = task.run(bench, strand, scratch)?;
+        let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.0.fill(*task, &values);
+        gathered.1.add(*key, values)
+    };
+    crew.together(&long, work)?;
+    crew.side_by_side(&short, work)?;
+    Ok(answers)
+}
+
+impl Answers {
+    fn fill(&mut self, task: &impl Task, values: &[f64]) {
+        for (&question, answer) in task.questions().iter().zip(values.chunks_exact(self.width)) {
+            self.values[question * self.width..][..self.width].copy_from_slice(answer);
+        }
+    }
+}

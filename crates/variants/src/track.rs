@@ -1,0 +1,330 @@
+//! How surprising each base of a genome is to a model, and how sure the model is of it.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use longstrand_kernels::Cpu;
+use longstrand_kernels::simd::Level;
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::config::Head;
+use longstrand_model::{Model, Scratch};
+use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
+use longstrand_table::{Existing, TrackForm, TrackWriter};
+
+use crate::crew::Crew;
+use crate::error::ScoreError;
+use crate::options::Strands;
+use crate::predictor::{BaseLogProbabilities, Predictor};
+use crate::reference::Reference;
+use crate::sites::pad;
+use crate::watch::{Notice, Watch};
+use crate::window;
+
+/// Bases of windows that are computed before their values are written.
+const BATCH: u64 = 1 << 20;
+
+/// Bases from which on a window is worked on by all threads together.
+const LONG_WINDOW: u64 = 16_384;
+
+/// What to write tracks of, how, and where to.
+#[derive(Clone, Debug)]
+pub struct Track {
+    /// The genome.
+    pub reference: PathBuf,
+    /// How the genome is understood.
+    pub genome: GenomeOptions,
+    /// Regions, 1-based and closed; all contigs if there are none.
+    pub regions: Vec<String>,
+    /// Bases of a window, an even number. A causal model has read between one and two contexts before a base.
+    pub context: NonZeroU64,
+    /// Which strands are read; of both, the mean is written.
+    pub strands: Strands,
+    /// Where −log2 p(base) goes.
+    pub surprisal: Option<PathBuf>,
+    /// Where the entropy of the distribution over A, C, G, T goes, in bits.
+    pub entropy: Option<PathBuf>,
+    /// What to do about outputs that exist.
+    pub existing: Existing,
+    /// Threads that compute.
+    pub threads: NonZeroUsize,
+}
+
+/// What a run has written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tracked {
+    /// Bases that were asked for.
+    pub bases: u64,
+    /// How many of them are none of A, C, G, T: they have no surprisal.
+    pub n_ambiguous: u64,
+}
+
+impl Track {
+    /// Computes and writes the tracks.
+    ///
+    /// # Errors
+    ///
+    /// - options that do not go together or with the model, or no output;
+    /// - the genome cannot be read, or does not have a region;
+    /// - an output exists or cannot be written;
+    /// - the watch stopped the run.
+    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Tracked, ScoreError> {
+        self.check(checkpoint)?;
+        let genome = Genome::open(&self.reference, &self.genome)?;
+        if let Some(notice) = genome.notice() {
+            watch.notice(&Notice::Input(notice));
+        }
+        let intervals = self.intervals(&genome)?;
+        let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
+        let mut crew = Crew::new(self.threads.get(), predictor.scratch());
+        let reference = Reference::new(genome);
+        let view = View {
+            predictor: &predictor,
+            reference: &reference,
+            context: self.context.get(),
+            is_causal: checkpoint.config.is_causal(),
+            watch,
+        };
+        let mut tracks = Tracks::create(self)?;
+        let mut tracked = Tracked::default();
+        let all = intervals.iter().map(Interval::len).sum();
+        let mut contig = None;
+        for interval in &intervals {
+            if contig != Some(interval.contig) {
+                contig = Some(interval.contig);
+                let contig = reference.contigs().get(interval.contig);
+                tracks.each(|track| Ok(track.begin_contig(&contig.name, contig.length)?))?;
+            }
+            let mut position = interval.start;
+            while position < interval.end {
+                let pieces = view.pieces(interval, position);
+                let values = view.values(&pieces, self.strands, &mut crew)?;
+                tracks.push(position, &values)?;
+                tracked.n_ambiguous +=
+                    reference.count_ambiguous(interval.contig, &(position..position + values.len() as u64))?;
+                position += values.len() as u64;
+                tracked.bases += values.len() as u64;
+                watch.records(tracked.bases, Some(all));
+            }
+        }
+        tracks.finish()?;
+        Ok(tracked)
+    }
+
+    fn check(&self, checkpoint: &Checkpoint) -> Result<(), ScoreError> {
+        let usage = |message: String| Err(ScoreError::Usage(message));
+        if self.surprisal.is_none() && self.entropy.is_none() {
+            return usage("expected an output: --surprisal FILE or --entropy FILE".into());
+        }
+        if !matches!(checkpoint.config.head, Head::LanguageModel { .. }) {
+            return usage(format!("a track needs a language model, and {} has no such head", checkpoint.name));
+        }
+        match self.context.get().is_multiple_of(2) {
+            true => Ok(()),
+            false => usage(format!("--context: expected an even number of bases, found {}", self.context)),
+        }
+    }
+
+    /// The regions in the genome's order, those that touch joined; or all that the genome has.
+    fn intervals(&self, genome: &Genome) -> Result<Vec<Interval>, ScoreError> {
+        let contigs = genome.contigs();
+        let mut intervals: Vec<Interval> = Vec::new();
+        for text in &self.regions {
+            let interval = region::parse(text, contigs);
+            intervals.push(interval.map_err(|error| ScoreError::Region { path: self.reference.clone(), error })?);
+        }
+        if intervals.is_empty() {
+            let spans =
+                (0..contigs.len()).flat_map(|contig| contigs.spans(contig).iter().map(move |span| (contig, span)));
+            intervals = spans.map(|(contig, span)| Interval { contig, start: span.start, end: span.end }).collect();
+        }
+        intervals.sort_by_key(|interval| (interval.contig, interval.start));
+        intervals.dedup_by(|next, last| {
+            let touches = next.contig == last.contig && next.start <= last.end;
+            if touches {
+                last.end = last.end.max(next.end);
+            }
+            touches
+        });
+        Ok(intervals)
+    }
+}
+
+/// −log2 p(base) and the entropy of the bases in bits; not a number where there is none.
+type Value = [f32; 2];
+
+/// What values are computed from.
+struct View<'a> {
+    predictor: &'a Predictor,
+    reference: &'a Reference,
+    context: u64,
+    is_causal: bool,
+    watch: &'a dyn Watch,
+}
+
+/// Bases whose values come from one window.
+struct Piece {
+    contig: usize,
+    span: Range<u64>,
+    bases: Range<u64>,
+}
+
+impl View<'_> {
+    /// The pieces from a position of an interval on: about a batch.
+    fn pieces(&self, interval: &Interval, mut position: u64) -> Vec<Piece> {
+        let span = self.reference.span(interval.contig, &(interval.start..interval.end));
+        let span = span.expect("the interval is of the genome");
+        let mut pieces = Vec::new();
+        while position < interval.end && pieces.len() as u64 * self.context < BATCH {
+            let end = self.piece_end(position, &span).min(interval.end);
+            pieces.push(Piece { contig: interval.contig, span: span.clone(), bases: position..end });
+            position = end;
+        }
+        pieces
+    }
+
+    /// One past the last base that shares its window with the one at `position`.
+    fn piece_end(&self, position: u64, span: &Range<u64>) -> u64 {
+        if self.is_causal {
+            return (position / self.context + 1) * self.context;
+        }
+        let window = window::on_grid(position, self.context, span);
+        let (mut shares, mut differs) = (position, window.end);
+        while differs - shares > 1 {
+            let middle = shares + (differs - shares) / 2;
+            match window::on_grid(middle, self.context, span) == window {
+                true => shares = middle,
+                false => differs = middle,
+            }
+        }
+        differs
+    }
+
+    /// The bases that are read for a piece.
+    fn window(&self, piece: &Piece, strand: Strand) -> Range<u64> {
+        let (span, block) = (&piece.span, piece.bases.start / self.context);
+        match (self.is_causal, strand) {
+            (false, _) => window::on_grid(piece.bases.start, self.context, span),
+            (true, Strand::Forward) => (block.saturating_sub(1) * self.context).max(span.start)..piece.bases.end,
+            (true, Strand::Reverse) => piece.bases.start..((block + 2) * self.context).min(span.end),
+        }
+    }
+
+    /// The values of all pieces, base by base.
+    fn values(&self, pieces: &[Piece], strands: Strands, crew: &mut Crew) -> Result<Vec<Value>, ScoreError> {
+        let first = pieces.first().map_or(0, |piece| piece.bases.start);
+        let length = pieces.last().map_or(0, |piece| piece.bases.end - first) as usize;
+        let jobs: Vec<(&Piece, Strand)> =
+            pieces.iter().flat_map(|piece| strands.each().iter().map(move |&strand| (piece, strand))).collect();
+        let sums = Mutex::new(vec![[0.0_f64; 2]; length]);
+        let work = |(piece, strand): &(&Piece, Strand), scratch: &mut Scratch<f32>| -> Result<(), ScoreError> {
+            let values = self.piece_values(piece, *strand, scratch)?;
+            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            for (sum, value) in sums[(piece.bases.start - first) as usize..].iter_mut().zip(values) {
+                sum[0] += value[0];
+                sum[1] += value[1];
+            }
+            Ok(())
+        };
+        match self.context > LONG_WINDOW {
+            true => crew.together(&jobs, work)?,
+            false => crew.side_by_side(&jobs, work)?,
+        }
+        let n = strands.each().len() as f64;
+        let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(sums.into_iter().map(|sum| sum.map(|sum| (sum / n) as f32)).collect())
+    }
+
+    /// The values of a piece on a strand, in the order of the reference.
+    fn piece_values(
+        &self,
+        piece: &Piece,
+        strand: Strand,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<Vec<[f64; 2]>, ScoreError> {
+        let vocabulary = self.predictor.vocabulary();
+        let window = self.window(piece, strand);
+        let mut ids = self.reference.read(piece.contig, window.clone(), strand)?;
+        vocabulary.encode_in_place(&mut ids);
+        let range = match strand {
+            Strand::Forward => piece.bases.start - window.start..piece.bases.end - window.start,
+            Strand::Reverse => window.end - piece.bases.end..window.end - piece.bases.start,
+        };
+        let range = range.start as usize..range.end as usize;
+        let read = ids[range.clone()].to_vec();
+        // A causal model tells a base at the one before it, and nothing of the first one.
+        let untold = usize::from(self.is_causal && range.start == 0);
+        let shift = usize::from(self.is_causal);
+        let positions: Vec<usize> = (range.start + untold - shift..range.end - shift).collect();
+        if !self.is_causal {
+            pad(&mut ids, self.context, vocabulary.id(b'N'));
+        }
+        let distributions = self.predictor.distributions(&ids, &positions, scratch, self.watch)?;
+        let mut values = vec![[f64::NAN; 2]; untold];
+        values.extend(read[untold..].iter().zip(&distributions).map(|(&id, distribution)| {
+            let base = vocabulary.bases().iter().position(|&base| base == id);
+            [base.map_or(f64::NAN, |base| -distribution[base] / std::f64::consts::LN_2), entropy(distribution)]
+        }));
+        if strand == Strand::Reverse {
+            values.reverse();
+        }
+        Ok(values)
+    }
+}
+
+/// The entropy in bits of a distribution over the bases, made to sum to 1.
+fn entropy(log_probabilities: &BaseLogProbabilities) -> f64 {
+    let probabilities = log_probabilities.map(f64::exp);
+    let sum: f64 = probabilities.iter().sum();
+    -probabilities.iter().map(|p| p / sum).filter(|&q| q > 0.0).map(|q| q * q.log2()).sum::<f64>()
+}
+
+/// The tracks that were asked for, and which of a base's values each has.
+struct Tracks(Vec<(TrackWriter, usize)>);
+
+impl Tracks {
+    fn create(job: &Track) -> Result<Self, ScoreError> {
+        let mut tracks = Vec::new();
+        for (path, value) in [(&job.surprisal, 0), (&job.entropy, 1)] {
+            let Some(path) = path else { continue };
+            if path.as_os_str() == "-" {
+                tracks.push((TrackWriter::bed_graph_stream(std::io::stdout(), "the standard output"), value));
+                continue;
+            }
+            let form = TrackForm::from_path(path).ok_or_else(|| {
+                let expected = "a name that ends in .bw, .bigwig, .bedgraph or .bedgraph.gz";
+                ScoreError::Usage(format!("expected {expected}, found {}", path.display()))
+            })?;
+            tracks.push((TrackWriter::create(path, form, job.existing)?, value));
+        }
+        Ok(Self(tracks))
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut TrackWriter) -> Result<(), ScoreError>) -> Result<(), ScoreError> {
+        self.0.iter_mut().try_for_each(|(track, _)| act(track))
+    }
+
+    fn push(&mut self, start: u64, values: &[Value]) -> Result<(), ScoreError> {
+        for (track, which) in &mut self.0 {
+            let values: Vec<f32> = values.iter().map(|value| value[*which]).collect();
+            track.push(start, &values)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), ScoreError> {
+        self.0.into_iter().try_for_each(|(track, _)| track.finish().map(|_| ()).map_err(ScoreError::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_is_that_of_the_four_bases() {
+        assert!((entropy(&[-3.0; 4]) - 2.0).abs() < 1e-12);
+        assert_eq!(entropy(&[0.0, f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY]), 0.0);
+    }
+}

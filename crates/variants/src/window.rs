@@ -1,0 +1,89 @@
+//! Which bases of a contig a window has.
+//!
+//! A *span* is a stretch of a contig whose bases the genome has: the whole contig, or a slice of it. A window is shifted
+//! to lie inside its span, and is shorter than the context only where the span is.
+
+use std::ops::Range;
+
+use crate::allele::Edit;
+
+/// The window with `site` in its middle: `context / 2` bases before it.
+pub(crate) fn centred(site: u64, context: u64, span: &Range<u64>) -> Range<u64> {
+    from(site.saturating_sub(context / 2), context, span)
+}
+
+/// The window of the grid in which `site` is nearest to the middle, the earlier of two. The grid starts with the span, has
+/// a stride of `context / 2`, and its last window ends with the span.
+pub(crate) fn on_grid(site: u64, context: u64, span: &Range<u64>) -> Range<u64> {
+    let (half, stride) = (context / 2, (context / 2).max(1));
+    let distance = |window: &Range<u64>| site.abs_diff(window.start + half);
+    let before = (site - span.start).saturating_sub(half) / stride;
+    let candidates = (before..=before + 1).map(|k| from(span.start + k * stride, context, span));
+    // The last window is off the grid, and may be nearer than the one before it.
+    candidates.min_by_key(distance).expect("there are two candidates")
+}
+
+/// The window in which both the reference and the edited sequence are read: `context / 2` bases before the edit. Where the edit
+/// leaves bases out, it ends as much earlier as the edited sequence needs to have as many bases.
+pub(crate) fn around(edit: &Edit, context: u64, span: &Range<u64>) -> Range<u64> {
+    let shrinks = (edit.reference.len() as u64).saturating_sub(edit.alternate.len() as u64);
+    let room = span.start..span.end.saturating_sub(shrinks).max(span.start);
+    let start = from(edit.start.saturating_sub(context / 2), context, &room).start;
+    start..(start + context).min(span.end)
+}
+
+/// `context` bases from `start` on, shifted into the span.
+fn from(start: u64, context: u64, span: &Range<u64>) -> Range<u64> {
+    let last = span.end.saturating_sub(context).max(span.start);
+    let start = start.clamp(span.start, last);
+    start..(start + context).min(span.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_is_in_the_middle_unless_the_span_ends() {
+        assert_eq!(centred(5_000, 1_024, &(0..10_000)), 4_488..5_512);
+        assert_eq!(centred(0, 1_024, &(0..10_000)), 0..1_024);
+        assert_eq!(centred(9_999, 1_024, &(0..10_000)), 8_976..10_000);
+        assert_eq!(centred(150, 1_024, &(100..300)), 100..300);
+    }
+
+    #[test]
+    fn the_grid_window_is_the_nearest_one() {
+        for span in [0_u64..1_000, 7..1_000, 0..100, 3..103, 0..150, 0..64, 5..6] {
+            for context in [2_u64, 10, 100] {
+                let stride = context / 2;
+                let mut windows: Vec<_> = (span.start..)
+                    .step_by(stride as usize)
+                    .take_while(|start| start + context < span.end)
+                    .map(|start| start..start + context)
+                    .collect();
+                windows.push(span.end.saturating_sub(context).max(span.start)..span.end);
+                for site in span.clone() {
+                    let nearest = windows.iter().min_by_key(|window| site.abs_diff(window.start + stride)).unwrap();
+                    let found = on_grid(site, context, &span);
+                    assert_eq!(&found, nearest, "{site} in {span:?} by {context}");
+                    assert!(found.contains(&site));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_sequences_of_an_edit_fit() {
+        let edit = |start, from: usize, to: usize| Edit {
+            contig: 0,
+            start,
+            reference: vec![b'A'; from],
+            alternate: vec![b'A'; to],
+        };
+        assert_eq!(around(&edit(500, 1, 1), 100, &(0..1_000)), 450..550);
+        assert_eq!(around(&edit(0, 1, 5), 100, &(0..1_000)), 0..100);
+        assert_eq!(around(&edit(999, 1, 5), 100, &(0..1_000)), 900..1_000);
+        assert_eq!(around(&edit(980, 20, 1), 100, &(0..1_000)), 881..981);
+        assert_eq!(around(&edit(10, 5, 1), 100, &(0..50)), 0..50);
+    }
+}
