@@ -87,6 +87,11 @@ pub fn write_stdout(text: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a command ends with whose output nobody reads any more.
+pub fn closed_stdout() -> anyhow::Error {
+    StdoutError(io::ErrorKind::BrokenPipe.into()).into()
+}
+
 /// Stdout could not be written to.
 #[derive(Debug)]
 struct StdoutError(io::Error);

@@ -8,14 +8,14 @@ use longstrand_seq::window::WindowSource;
 use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, Flaws, TableError};
 
 mod counts;
-mod crew;
 mod memory;
 mod reader;
+mod workers;
 
 pub use counts::Counts;
-use crew::Crew;
 pub(crate) use memory::{batch_tokens, estimate};
 use reader::Reader;
+use workers::{Halt, Workers};
 
 use crate::embedder::Embedder;
 use crate::error::EmbedError;
@@ -50,23 +50,25 @@ pub(crate) struct Finished {
 impl Run<'_> {
     /// Reads, computes and writes until the windows are through.
     pub(crate) fn run(&self, windows: WindowSource, writer: EmbeddingWriter) -> Result<Finished, EmbedError> {
-        let mut crew = Crew::new(self);
+        let mut workers = Workers::new(self);
         let reader = Reader::new(self, windows, writer.rows_before());
         // No batch waits in the channel: one is read while another is computed.
-        let (to_crew, batches) = sync_channel(0);
+        let (to_workers, batches) = sync_channel(0);
         let (to_writer, rows) = sync_channel(2);
-        let (read, flow, written) = thread::scope(|scope| {
-            let reader = scope.spawn(move || reader.run(&to_crew));
+        let (read, computed, written) = thread::scope(|scope| {
+            let reader = scope.spawn(move || reader.run(&to_workers));
             let writer = scope.spawn(move || write(writer, &rows));
-            let flow = crew.run(batches, &to_writer);
+            let computed = workers.run(batches, &to_writer);
             drop(to_writer);
-            (joined(reader.join()), flow, joined(writer.join()))
+            (joined(reader.join()), computed, joined(writer.join()))
         });
         let (writer, flaws) = written?;
         let read = read?;
-        match flow?.is_break() || self.watch.is_cancelled() {
-            true => Err(EmbedError::Cancelled),
-            false => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, flaws }),
+        match computed {
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Stopped) => Err(EmbedError::Cancelled),
+            Ok(()) if self.watch.is_cancelled() => Err(EmbedError::Cancelled),
+            Ok(()) => Ok(Finished { writer, counts: read.counts, bases_computed: read.bases, flaws }),
         }
     }
 }

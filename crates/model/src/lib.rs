@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod crew;
 mod encode;
 mod head;
 mod layer;
@@ -14,6 +15,7 @@ mod scratch;
 mod strand;
 mod stream;
 
+pub use crew::Crew;
 pub use encode::Chunking;
 pub use model::Model;
 pub use output::{Observer, Request, Tap};

@@ -18,7 +18,6 @@
 mod allele;
 mod anchored;
 mod annotate;
-mod crew;
 mod edits;
 mod error;
 mod journal;

@@ -65,7 +65,7 @@ impl Mutagenesis {
         }
         let interval = region::parse(&self.region, genome.contigs())
             .map_err(|error| ScoreError::Region { path: self.reference.clone(), error })?;
-        let mut scorer = Scorer::new(checkpoint, level, genome, self.options.clone(), self.threads.get())?;
+        let mut scorer = Scorer::new(checkpoint, level, genome, self.options.clone(), self.threads)?;
         self.check_picture(&interval)?;
         let identity = self.identity(checkpoint, level, &scorer, watch)?;
         let layout = ScoreLayout::new(scorer.columns().map(|column| column.name));

@@ -79,7 +79,7 @@ impl Outputs {
         self.primary().is_some_and(|output| Journal::path(output).exists())
     }
 
-    /// Removes what a run that is stopped at this moment would leave under temporary names; its journal stays.
+    /// Removes what a run that is stopped leaves under temporary names; its journal stays.
     pub fn remove_temporaries(&self) {
         if let Some((output, _)) = &self.variants {
             output.remove_temporaries();
@@ -124,7 +124,7 @@ impl Plan {
         let genome = Genome::open(&job.reference, &job.genome)?;
         let notice = genome.notice();
         let reader = VariantReader::open(&job.variants, &job.regions)?;
-        let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads.get())?;
+        let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads)?;
         Ok(Self {
             job,
             level,
@@ -224,6 +224,9 @@ impl Plan {
             _ => {}
         }
         sinks::refuse_existing(&self.job, path.exists())?;
+        if path.exists() {
+            self.job.outputs.remove_temporaries();
+        }
         Journal::open(path, &identity.line(), self.job.existing == Existing::Resume).map(Opened::Writing)
     }
 

@@ -1,20 +1,20 @@
 //! Alleles to scores.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
 
 use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
-use longstrand_model::Model;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
+use longstrand_model::{Crew, Model};
 use longstrand_seq::{Genome, Strand};
 use longstrand_table::Strands as Values;
 
 use crate::allele::{Edit, Reason};
 use crate::anchored;
-use crate::crew::Crew;
 use crate::edits::{self, Measure};
 use crate::error::ScoreError;
 use crate::journal::Journal;
@@ -33,7 +33,7 @@ pub(crate) struct Scorer {
     predictor: Predictor,
     reference: Reference,
     options: ScoreOptions,
-    crew: Crew,
+    crew: Crew<f32>,
     trails: Mutex<Trails>,
 }
 
@@ -63,7 +63,7 @@ impl Scorer {
         level: Level,
         genome: Genome,
         mut options: ScoreOptions,
-        threads: usize,
+        threads: NonZeroUsize,
     ) -> Result<Self, ScoreError> {
         check(checkpoint, &mut options)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
@@ -165,7 +165,7 @@ fn check(checkpoint: &Checkpoint, options: &mut ScoreOptions) -> Result<(), Scor
 /// A score of all alleles that can have it.
 struct Round<'a> {
     bench: &'a Bench<'a>,
-    crew: &'a mut Crew,
+    crew: &'a mut Crew<f32>,
     journal: &'a mut Journal,
     trails: &'a Mutex<Trails>,
     scored: &'a mut [Builder],
@@ -256,10 +256,10 @@ impl Round<'_> {
     }
 }
 
-/// The likelihood ratio, and that of the mean base.
+/// The likelihood ratio, and that of the mean base. A sequence of the first base alone counts none, and its mean is 0.
 fn likelihoods(answer: &[f64]) -> [f64; 2] {
-    let [reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
-    [alternate - reference, alternate / n_alternate - reference / n_reference]
+    let &[reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
+    [alternate - reference, alternate / n_alternate.max(1.0) - reference / n_reference.max(1.0)]
 }
 
 /// The positions that a masked language model is asked about.

@@ -7,10 +7,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_model::Scratch;
+use longstrand_model::{Crew, Scratch};
 use longstrand_seq::Strand;
 
-use crate::crew::Crew;
 use crate::error::ScoreError;
 use crate::journal::{Journal, Key};
 use crate::options::ScoreOptions;
@@ -66,7 +65,7 @@ pub(crate) fn answer<T: Task>(
     questions: usize,
     strand: Strand,
     bench: &Bench<'_>,
-    crew: &mut Crew,
+    crew: &mut Crew<f32>,
     journal: &mut Journal,
 ) -> Result<Answers, ScoreError> {
     let width = tasks.first().map_or(0, Task::width);
@@ -81,14 +80,14 @@ pub(crate) fn answer<T: Task>(
     }
     let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(task, _)| task.bases() > LONG_TASK);
     let gathered = Mutex::new((&mut answers, journal));
-    let work = |(task, key): &(&T, Key), scratch: &mut Scratch<f32>| {
+    let work = |(task, key): (&T, Key), scratch: &mut Scratch<f32>| {
         let values = task.run(bench, strand, scratch)?;
         let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        gathered.0.fill(*task, &values);
-        gathered.1.add(*key, values)
+        gathered.0.fill(task, &values);
+        gathered.1.add(key, values)
     };
-    crew.together(&long, work)?;
-    crew.side_by_side(&short, work)?;
+    crew.together(long, work)?;
+    crew.side_by_side(short, work)?;
     Ok(answers)
 }
 

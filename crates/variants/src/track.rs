@@ -9,11 +9,10 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Model, Scratch};
+use longstrand_model::{Crew, Model, Scratch};
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Existing, TrackForm, TrackWriter};
 
-use crate::crew::Crew;
 use crate::error::ScoreError;
 use crate::options::Strands;
 use crate::predictor::{BaseLogProbabilities, Predictor};
@@ -77,7 +76,7 @@ impl Track {
         }
         let intervals = self.intervals(&genome)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
-        let mut crew = Crew::new(self.threads.get(), predictor.scratch());
+        let mut crew = Crew::new(self.threads, predictor.scratch());
         let reference = Reference::new(genome);
         let view = View {
             predictor: &predictor,
@@ -212,14 +211,14 @@ impl View<'_> {
     }
 
     /// The values of all pieces, base by base.
-    fn values(&self, pieces: &[Piece], strands: Strands, crew: &mut Crew) -> Result<Vec<Value>, ScoreError> {
+    fn values(&self, pieces: &[Piece], strands: Strands, crew: &mut Crew<f32>) -> Result<Vec<Value>, ScoreError> {
         let first = pieces.first().map_or(0, |piece| piece.bases.start);
         let length = pieces.last().map_or(0, |piece| piece.bases.end - first) as usize;
         let jobs: Vec<(&Piece, Strand)> =
             pieces.iter().flat_map(|piece| strands.each().iter().map(move |&strand| (piece, strand))).collect();
         let sums = Mutex::new(vec![[0.0_f64; 2]; length]);
-        let work = |(piece, strand): &(&Piece, Strand), scratch: &mut Scratch<f32>| -> Result<(), ScoreError> {
-            let values = self.piece_values(piece, *strand, scratch)?;
+        let work = |(piece, strand): (&Piece, Strand), scratch: &mut Scratch<f32>| -> Result<(), ScoreError> {
+            let values = self.piece_values(piece, strand, scratch)?;
             let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
             for (sum, value) in sums[(piece.bases.start - first) as usize..].iter_mut().zip(values) {
                 sum[0] += value[0];
@@ -228,8 +227,8 @@ impl View<'_> {
             Ok(())
         };
         match self.context > LONG_WINDOW {
-            true => crew.together(&jobs, work)?,
-            false => crew.side_by_side(&jobs, work)?,
+            true => crew.together(jobs, work)?,
+            false => crew.side_by_side(jobs, work)?,
         }
         let n = strands.each().len() as f64;
         let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,154 @@
+//! The threads that compute.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+
+use longstrand_model::{Crew, Scratch};
+use longstrand_table::{EmbeddingLayout, EmbeddingRow, EmbeddingRows};
+use rayon::ThreadPoolBuildError;
+
+use super::Run;
+use super::reader::{Batch, Task};
+use crate::embedder::{Embedder, RowSink};
+use crate::error::EmbedError;
+use crate::watch::Watch;
+
+/// Bytes of vectors that go to the writer together.
+const ROWS_BYTES: usize = 4 << 20;
+
+/// Parts that a batch is cut into for each thread: enough that no thread waits long for the others.
+const PARTS_PER_THREAD: usize = 8;
+
+/// The threads and what they do with each window.
+pub(super) struct Workers<'a> {
+    work: Work<'a>,
+    crew: Crew<f32>,
+}
+
+/// What is done with each window.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    embedder: &'a Embedder,
+    layout: EmbeddingLayout,
+    is_reads: bool,
+    watch: &'a dyn Watch,
+}
+
+/// Why no more windows are computed.
+pub(super) enum Halt {
+    /// Nobody takes rows, or the watch is cancelled.
+    Stopped,
+    /// There are no threads to compute with.
+    Failed(EmbedError),
+}
+
+impl From<ThreadPoolBuildError> for Halt {
+    fn from(error: ThreadPoolBuildError) -> Self {
+        Self::Failed(EmbedError::Threads(error))
+    }
+}
+
+impl<'a> Workers<'a> {
+    pub(super) fn new(run: &Run<'a>) -> Self {
+        Self {
+            work: Work { embedder: run.embedder, layout: run.layout, is_reads: run.is_reads, watch: run.watch },
+            crew: Crew::new(run.threads, run.embedder.scratch()),
+        }
+    }
+
+    /// Computes batches and hands on their rows in order.
+    pub(super) fn run(&mut self, batches: Receiver<Batch>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
+        batches.into_iter().try_for_each(|batch| match batch {
+            Batch::Short(tasks) if tasks.len() >= self.crew.threads().get() => self.side_by_side(tasks, to),
+            Batch::Short(tasks) => self.together(tasks, to),
+            Batch::Long(task) => self.together(vec![task], to),
+        })
+    }
+
+    /// One window after another, by all threads; rows are handed on as they come.
+    fn together(&mut self, tasks: Vec<Task>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
+        let work = self.work;
+        self.crew.together(tasks, |task, scratch| {
+            let mut rows = Outbox { rows: EmbeddingRows::new(work.layout), layout: work.layout, to };
+            work.embed(task, scratch, &mut rows)?;
+            continued(rows.send())
+        })
+    }
+
+    /// Parts of a batch, one thread each. Rows are handed on when all are done; of a run that is stopped, those before the
+    /// first part that is not.
+    fn side_by_side(&mut self, mut tasks: Vec<Task>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
+        let work = self.work;
+        let size = tasks.len().div_ceil(self.crew.threads().get() * PARTS_PER_THREAD);
+        let mut parts = Vec::with_capacity(tasks.len().div_ceil(size));
+        while !tasks.is_empty() {
+            let rest = tasks.split_off(size.min(tasks.len()));
+            parts.push((parts.len(), std::mem::replace(&mut tasks, rest)));
+        }
+        let done: Mutex<BTreeMap<usize, EmbeddingRows>> = Mutex::default();
+        let result = self.crew.side_by_side(parts, |(place, tasks), scratch| {
+            let mut rows = EmbeddingRows::new(work.layout);
+            tasks.into_iter().try_for_each(|task| work.embed(task, scratch, &mut rows))?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).insert(place, rows);
+            Ok(())
+        });
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let in_order = done.into_iter().enumerate().take_while(|(expected, (place, _))| expected == place);
+        in_order.map(|(_, (_, rows))| rows).try_for_each(|rows| continued(sent(to, rows)))?;
+        result
+    }
+}
+
+fn continued(flow: ControlFlow<()>) -> Result<(), Halt> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Halt::Stopped),
+    }
+}
+
+impl Work<'_> {
+    fn embed(&self, task: Task, scratch: &mut Scratch<f32>, rows: &mut dyn RowSink) -> Result<(), Halt> {
+        if self.watch.is_cancelled() {
+            return Err(Halt::Stopped);
+        }
+        continued(self.embedder.embed(task.window, self.is_reads, task.skip, scratch, rows, self.watch))
+    }
+}
+
+impl RowSink for EmbeddingRows {
+    fn push(&mut self, row: &EmbeddingRow<'_>) -> ControlFlow<()> {
+        Self::push(self, row);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Rows on their way to the writer.
+struct Outbox<'a> {
+    rows: EmbeddingRows,
+    layout: EmbeddingLayout,
+    to: &'a SyncSender<EmbeddingRows>,
+}
+
+impl Outbox<'_> {
+    fn send(&mut self) -> ControlFlow<()> {
+        let rows = std::mem::replace(&mut self.rows, EmbeddingRows::new(self.layout));
+        sent(self.to, rows)
+    }
+}
+
+impl RowSink for Outbox<'_> {
+    fn push(&mut self, row: &EmbeddingRow<'_>) -> ControlFlow<()> {
+        self.rows.push(row);
+        let bytes = self.rows.len() * self.layout.width.get() * self.layout.precision.bytes();
+        if bytes < ROWS_BYTES { ControlFlow::Continue(()) } else { self.send() }
+    }
+}
+
+fn sent(to: &SyncSender<EmbeddingRows>, rows: EmbeddingRows) -> ControlFlow<()> {
+    match to.send(rows) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    }
+}

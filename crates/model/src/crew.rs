@@ -1,0 +1,130 @@
+//! Threads that run a model.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use longstrand_kernels::backend::Scalar;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+use crate::scratch::Scratch;
+
+/// Threads that work together on one job at a time, or side by side on a job each.
+///
+/// A pass over a long sequence keeps all threads busy by itself; of short ones, each thread does better to take its own. Which
+/// way a job is done does not change its result. Threads are started when the first job of their kind comes.
+#[derive(Debug)]
+pub struct Crew<S> {
+    threads: NonZeroUsize,
+    scratch: Scratch<S>,
+    together: Option<Lane<S>>,
+    alone: Vec<Lane<S>>,
+}
+
+/// Threads that work on one job at a time.
+#[derive(Debug)]
+struct Lane<S> {
+    pool: ThreadPool,
+    scratch: Scratch<S>,
+}
+
+impl<S: Scalar> Crew<S> {
+    /// Threads that work with copies of this scratch.
+    pub fn new(threads: NonZeroUsize, scratch: Scratch<S>) -> Self {
+        Self { threads, scratch, together: None, alone: Vec::new() }
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads
+    }
+
+    /// Does the jobs one after another, each by all threads, up to the first error.
+    ///
+    /// # Errors
+    ///
+    /// - the first error of `work`;
+    /// - the system does not give threads.
+    pub fn together<J, E>(
+        &mut self,
+        jobs: Vec<J>,
+        mut work: impl FnMut(J, &mut Scratch<S>) -> Result<(), E> + Send,
+    ) -> Result<(), E>
+    where
+        J: Send,
+        E: From<ThreadPoolBuildError> + Send,
+    {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let lane = match self.together.take() {
+            Some(lane) => lane,
+            None => self.lane(self.threads)?,
+        };
+        let Lane { pool, scratch } = self.together.insert(lane);
+        pool.install(|| jobs.into_iter().try_for_each(|job| work(job, scratch)))
+    }
+
+    /// Does the jobs side by side, each by one thread; they are begun in order. After an error no further job is begun.
+    ///
+    /// # Errors
+    ///
+    /// - the first error of `work`;
+    /// - the system does not give threads.
+    pub fn side_by_side<J, E>(
+        &mut self,
+        jobs: Vec<J>,
+        work: impl Fn(J, &mut Scratch<S>) -> Result<(), E> + Sync,
+    ) -> Result<(), E>
+    where
+        J: Send,
+        E: From<ThreadPoolBuildError> + Send,
+    {
+        let lanes = self.threads.get().min(jobs.len());
+        while self.alone.len() < lanes {
+            let lane = self.lane(NonZeroUsize::MIN)?;
+            self.alone.push(lane);
+        }
+        let queue = Queue(Mutex::new((jobs.into_iter(), None)));
+        each(&mut self.alone[..lanes], &|scratch| {
+            while let Some(job) = queue.next() {
+                if let Err(error) = work(job, scratch) {
+                    queue.stop(error);
+                }
+            }
+        });
+        queue.result()
+    }
+
+    fn lane(&self, threads: NonZeroUsize) -> Result<Lane<S>, ThreadPoolBuildError> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads.get()).build()?;
+        Ok(Lane { pool, scratch: self.scratch.clone() })
+    }
+}
+
+/// Jobs that threads take one by one, and the first error.
+struct Queue<J, E>(Mutex<(std::vec::IntoIter<J>, Option<E>)>);
+
+impl<J, E> Queue<J, E> {
+    fn next(&self) -> Option<J> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.1.is_some() { None } else { queue.0.next() }
+    }
+
+    fn stop(&self, error: E) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert(error);
+    }
+
+    fn result(self) -> Result<(), E> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).1.map_or(Ok(()), Err)
+    }
+}
+
+/// Does the work on all lanes at once and waits for the last of them; the calling thread only waits.
+fn each<S: Scalar>(lanes: &mut [Lane<S>], work: &(impl Fn(&mut Scratch<S>) + Sync)) {
+    if let Some((Lane { pool, scratch }, others)) = lanes.split_first_mut() {
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| work(scratch));
+            each(others, work);
+        });
+    }
+}
