@@ -5,21 +5,25 @@
 //! cargo run --release -p longstrand-benches -- all --record benches/record/DEVICE/DATE
 //! ```
 //!
-//! Every benchmark prints a table and, with `--record`, writes what it measured as JSON beside what it ran on.
+//! Every benchmark prints a table and, with `--record`, writes what it measured as JSON beside what it ran on. One that
+//! misses a bound writes its record too, and then fails.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
 
 mod kernels;
 mod large;
 mod length;
+mod machine;
 mod memory;
 mod models;
 mod reading;
 mod report;
+mod variants;
 mod whole;
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 
 use report::Report;
@@ -48,10 +52,14 @@ enum Benchmark {
     Streaming,
     /// Plain FASTA to token ids from the page cache.
     Reading,
-    /// A buffer of more than 2^31 elements through the kernels (needs 20 GiB).
+    /// A buffer of more than 2^31 elements through the kernels (needs 17 GiB).
     Large,
     /// 1,048,576 real bases through the built-in model, in chunks and in one piece (needs 14 GiB).
     Whole,
+    /// Likelihoods behind anchors with shared prefixes against whole windows (a quarter of an hour).
+    VariantsPrefix,
+    /// Masked scores a second against the model's own passes (minutes).
+    VariantsMasked,
     /// Everything.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
@@ -70,7 +78,7 @@ fn main() -> anyhow::Result<()> {
     if let Benchmark::MemoryCase { index } = arguments.benchmark {
         return memory::run_case(index);
     }
-    let all: [(&str, Run); 8] = [
+    let all: [(&str, Run); 10] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -79,14 +87,17 @@ fn main() -> anyhow::Result<()> {
         ("reading", reading::run),
         ("large", large::run),
         ("whole", whole::run),
+        ("variants-prefix", variants::prefix::run),
+        ("variants-masked", variants::masked::run),
     ];
-    for (name, run) in all {
-        if wanted(arguments.benchmark, name) {
-            let mut report = Report::new(name)?;
-            run(&mut report)?;
-            report.finish(arguments.record.as_deref())?;
-        }
+    let load = machine::load_average();
+    let mut failed = Vec::new();
+    for (name, run) in all.into_iter().filter(|(name, _)| wanted(arguments.benchmark, name)) {
+        let mut report = Report::new(name, load)?;
+        let outcome = run(&mut report).and_then(|()| report.finish(arguments.record.as_deref()));
+        failed.extend(outcome.err().map(|error| format!("{error:#}")));
     }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 
@@ -100,6 +111,8 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Reading => name == "reading",
         Benchmark::Large => name == "large",
         Benchmark::Whole => name == "whole",
+        Benchmark::VariantsPrefix => name == "variants-prefix",
+        Benchmark::VariantsMasked => name == "variants-masked",
         Benchmark::All => true,
         Benchmark::MemoryCase { .. } => false,
     }

@@ -63,7 +63,7 @@ pub(crate) fn run_streaming(report: &mut Report) -> anyhow::Result<()> {
         (BIDIRECTIONAL.end..CASES.len()).map(|index| measure(report, index)).collect::<anyhow::Result<_>>()?;
     let ratio = peaks[1] / peaks[0];
     report.row("Mamba d 256, 8 layers: 8 M against 1 M", &[("times the peak", ratio)]);
-    ensure!(ratio <= 1.05, "the peak grows with the length: {ratio} times from 1 M to 8 M");
+    report.at_most("the peak at 8 M to that at 1 M", ratio, 1.05);
     Ok(())
 }
 
@@ -80,7 +80,7 @@ fn measure(report: &mut Report, index: usize) -> anyhow::Result<f64> {
         &format!("{family:?} d {d_model}, {n_layer} layers, L {}", case.len),
         &[("GiB peak", peak), ("GiB allowed", case.bound), ("bases/s", case.len as f64 / seconds)],
     );
-    ensure!(peak <= case.bound, "case {index} takes {peak} GiB, more than {}", case.bound);
+    report.at_most(&format!("{family:?} d {d_model}, L {}: GiB", case.len), peak, case.bound);
     Ok(peak)
 }
 

@@ -55,6 +55,19 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
                 ("of the exp rate", LEN as f64 * exps / seconds / report.rates.exps),
             ],
         );
+        if let Some(bound) = least_bases_per_second(family) {
+            report.at_least(&format!("{family:?}: bases a second"), LEN as f64 / seconds, bound);
+        }
     }
     Ok(())
+}
+
+/// What two threads of one core must reach; nothing is asked of a single thread.
+fn least_bases_per_second(family: Family) -> Option<f64> {
+    let bound = match family {
+        Family::CaduceusPh => 9_000.0,
+        Family::CaduceusPs => 4_500.0,
+        Family::Mamba | Family::Mamba2 => return None,
+    };
+    (rayon::current_num_threads() >= 2).then_some(bound)
 }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use longstrand_kernels::{Backend, Cpu, Reference, Rows, TILE, backend::Scalar, simd::Level};
-use longstrand_model::{Chunking, Model, Observer, Request, State, Tap};
+use longstrand_model::{Chunking, Model, Observer, Request, State, Tap, checkpoint::Checkpoint};
 use longstrand_tests::{
-    fixture::assert_close,
+    fixture::{self, Expected, assert_close},
     synthetic::{self, Family, Shape},
 };
 
@@ -72,15 +72,51 @@ fn threads_do_not_change_a_bit() {
     let ids = synthetic::ids(2 * TILE + 77, 3);
     for family in FAMILIES {
         let model = Model::new(Cpu::new(Level::widest()), &shape(family).checkpoint(4));
-        let with = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| encode(&model, &ids, Chunking::Whole))
-        };
-        let one = with(1);
+        let one = with_threads(1, &model, &ids);
         for threads in [2, 5] {
-            assert!(one == with(threads), "{family:?} {threads} threads");
+            assert!(one == with_threads(threads, &model, &ids), "{family:?} {threads} threads");
         }
     }
+}
+
+/// Every model case of the fixtures, on as many positions of its own ids.
+fn each_case(positions: usize, check: impl Fn(&str, &Model<Cpu>, &[u8])) {
+    let cases = fixture::model_cases();
+    assert!(cases.len() >= 20, "only {} model fixtures", cases.len());
+    for case in cases {
+        let expected = Expected::read(&case);
+        let longest = expected.lengths().pop().expect("a length");
+        let ids = expected.ids(&format!("L{longest}.input_ids")).concat();
+        let ids: Vec<u8> = ids.into_iter().cycle().take(positions).collect();
+        let checkpoint = Checkpoint::load(&case).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+        check(&fixture::name(&case), &Model::new(Cpu::new(Level::widest()), &checkpoint), &ids);
+    }
+}
+
+#[test]
+fn every_fixture_gives_the_same_bits_in_chunks_of_whole_tiles() {
+    each_case(18 * TILE + 77, |name, model, ids| {
+        let whole = encode(model, ids, Chunking::Whole);
+        for chunk in [TILE, 16 * TILE] {
+            assert!(whole == encode(model, ids, chunks_of(chunk)), "{name} chunks of {chunk}");
+        }
+        assert!(whole == encode(model, ids, Chunking::Auto), "{name} auto");
+    });
+}
+
+#[test]
+fn every_fixture_gives_the_same_bits_with_any_number_of_threads() {
+    each_case(2 * TILE + 77, |name, model, ids| {
+        let one = with_threads(1, model, ids);
+        for threads in [2, 5] {
+            assert!(one == with_threads(threads, model, ids), "{name} {threads} threads");
+        }
+    });
+}
+
+fn with_threads(threads: usize, model: &Model<Cpu>, ids: &[u8]) -> Outputs<f32> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.install(|| encode(model, ids, Chunking::Whole))
 }
 
 #[test]

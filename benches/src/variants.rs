@@ -1,0 +1,8 @@
+//! What scores of variants cost, on human chromosome 20.
+
+pub(crate) mod masked;
+pub(crate) mod prefix;
+
+mod crew;
+mod sequence;
+mod work;
