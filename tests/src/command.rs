@@ -76,11 +76,11 @@ impl Longstrand {
         Finished::of(self, &output)
     }
 
-    /// Runs it in a shell that limits files to this many blocks of 512 or 1,024 bytes, as a full disk would.
+    /// Runs it in a shell that limits files to this many blocks of 512 or 1,024 bytes, as a full disk would. The signal that
+    /// comes with it has its default action, which is to end a process.
     pub fn run_with_file_limit(&self, blocks: usize) -> Finished {
         let mut shell = Command::new("sh");
-        // Without the trap the signal ends the process; with it, writing fails.
-        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""), self.binary]);
+        shell.args(["-c", &format!("ulimit -f {blocks}; exec env --default-signal=XFSZ \"$0\" \"$@\""), self.binary]);
         Finished::of(self, &self.prepare(shell).output().expect("a shell starts"))
     }
 
@@ -98,8 +98,17 @@ impl Longstrand {
 
     /// Starts it with the signals' default actions, whatever this process ignores.
     pub fn start(&self) -> Running {
+        self.start_ignoring("")
+    }
+
+    /// Starts it as a parent does that ignores these signals, as `INT,HUP`; the others have their default actions.
+    pub fn start_ignoring(&self, signals: &str) -> Running {
         let mut env = Command::new("env");
-        env.arg("--default-signal=INT,TERM,HUP").arg(self.binary);
+        env.arg("--default-signal=INT,TERM,HUP");
+        if !signals.is_empty() {
+            env.arg(format!("--ignore-signal={signals}"));
+        }
+        env.arg(self.binary);
         let child = self.prepare(env).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Running { command: self.clone(), child: child.expect("the program starts") }
     }

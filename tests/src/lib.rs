@@ -3,8 +3,10 @@
 
 pub mod command;
 pub mod fixture;
+pub mod likelihood;
 pub mod synthetic;
 pub mod table;
+pub mod variants;
 pub mod workdir;
 
 use std::path::{Path, PathBuf};
@@ -25,3 +27,15 @@ pub const READS: &str = "NA12878_small.bam";
 
 /// Two intervals on those reads, on a contig called `20`.
 pub const INTERVALS: &str = "NA12878_small.bed";
+
+/// The 200,000 bases around BRCA1, one record named `17:41100001-41300000`, bgzip.
+pub const BRCA1: &str = "brca1_hg19_chr17_41100001-41300000.fa.gz";
+
+/// 3,893 substitutions in BRCA1 with their measured effects, bgzip.
+pub const BRCA1_VARIANTS: &str = "findlay2018_brca1.vcf.gz";
+
+/// 169 calls within the bases of [`CHR20`], 79 of them indels, bgzip.
+pub const CHR20_VARIANTS: &str = "NA12878_chr20_9450001-10550000.vcf.gz";
+
+/// The first 5,000 calls of a human chromosome 21 and its 14 deletions that have no end, bgzip.
+pub const CHR21_VARIANTS: &str = "NA12878_chr21_first5000.vcf.gz";

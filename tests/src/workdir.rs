@@ -11,6 +11,7 @@ use crate::{
     command::Longstrand,
     synthetic::{Family, Shape},
     table::{Row, rows},
+    variants::Scores,
 };
 
 /// A temporary folder with a small model in it.
@@ -48,6 +49,28 @@ impl Workdir {
     pub fn rows(&self, input: impl AsRef<Path>, options: &str) -> Vec<Row> {
         self.embed(input, "rows.parquet").args(options).args("--force").succeeds();
         rows(&self.path("rows.parquet"))
+    }
+
+    /// A command on an input, quiet and with the small model.
+    pub fn command(&self, name: &str, input: impl AsRef<Path>) -> Longstrand {
+        self.longstrand.clone().arg(name).arg(input.as_ref()).arg("-q").model(self.path("model"))
+    }
+
+    /// `score` of variants told against a reference; an output is still to be named.
+    pub fn score(&self, variants: impl AsRef<Path>, reference: impl AsRef<Path>) -> Longstrand {
+        self.command("score", variants).arg("--reference").arg(reference.as_ref())
+    }
+
+    /// The table that `score` writes with these options, which hold no spaces.
+    pub fn scores(&self, variants: impl AsRef<Path>, reference: impl AsRef<Path>, options: &str) -> Scores {
+        let finished = self.score(variants, reference).args("--tsv -").args(options).succeeds();
+        assert!(finished.stderr.is_empty(), "{finished}");
+        Scores::parse(&finished.stdout)
+    }
+
+    /// The text of a file in the folder.
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("a text file in a temporary folder")
     }
 
     /// Whether a path names the folder.

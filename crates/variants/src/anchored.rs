@@ -90,7 +90,7 @@ fn anchor(edit: &Edit, span: &Range<u64>, strand: Strand, block: Option<u64>) ->
 pub(crate) fn window(edit: &Edit, span: &Range<u64>, options: &ScoreOptions, strand: Strand) -> Range<u64> {
     let anchor = anchor(edit, span, strand, block(options));
     match strand {
-        Strand::Forward => span.start + anchor..(edit.end() + options.tail).min(span.end),
+        Strand::Forward => span.start + anchor..edit.end().saturating_add(options.tail).min(span.end),
         Strand::Reverse => edit.start.saturating_sub(options.tail).max(span.start)..span.end - anchor,
     }
 }
@@ -110,7 +110,7 @@ impl Task for AnchoredTask<'_> {
     }
 
     fn bases(&self) -> u64 {
-        self.edits.last().map_or(0, |edit| self.range(edit).end + self.tail - self.trail.anchor)
+        self.edits.last().map_or(0, |edit| self.tail_end(edit) - self.trail.anchor)
     }
 
     fn describe(&self, strand: Strand) -> String {
@@ -129,7 +129,7 @@ impl Task for AnchoredTask<'_> {
                 pass.keep();
             }
             let [reference, alternate] = self.alleles(edit);
-            let end = (range.end + self.tail).min(self.length());
+            let end = self.tail_end(edit);
             answers[i * WIDTH + 2..][..2].copy_from_slice(&pass.allele(range.start, &alternate, range.end..end)?);
             match self.read(bench, range.clone())?.eq_ignore_ascii_case(&reference) {
                 true => due.push(Due { edit: i, counted: range.start..end }),
@@ -164,6 +164,11 @@ impl AnchoredTask<'_> {
             Strand::Forward => edit.start - self.span.start..edit.end() - self.span.start,
             Strand::Reverse => self.span.end - edit.end()..self.span.end - edit.start,
         }
+    }
+
+    /// One past the last base that counts for an edit.
+    fn tail_end(&self, edit: &Edit) -> u64 {
+        self.range(edit).end.saturating_add(self.tail).min(self.length())
     }
 
     /// The reference and the alternate bases, as the strand reads them.

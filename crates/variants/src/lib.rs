@@ -28,6 +28,7 @@ mod provenance;
 mod reference;
 mod resolve;
 mod run;
+mod same_file;
 mod scorer;
 mod sites;
 mod task;

@@ -22,6 +22,7 @@ use crate::options::{Column, ScoreOptions};
 use crate::provenance::{self, Identity};
 use crate::resolve::Resolved;
 use crate::run::Counts;
+use crate::same_file::is_one_of;
 use crate::scorer::{Scored, Scorer};
 use crate::watch::{Notice, Watch};
 
@@ -134,6 +135,9 @@ impl Mutagenesis {
                 "--svg: expected a region of at most {LONGEST_HEAT_MAP} bases, found {}",
                 interval.len()
             )));
+        }
+        if is_one_of(path, [&*self.reference, self.parquet.path()]) {
+            return Err(ScoreError::Usage(format!("--svg: {} is the genome or the table", path.display())));
         }
         match self.picture_may_be_replaced() == Existing::Refuse && fs::symlink_metadata(path).is_ok() {
             true => Err(ScoreError::Exists { path: path.clone() }),

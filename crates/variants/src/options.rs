@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use longstrand_seq::{ParseChoiceError, Strand};
 
+use crate::error::ScoreError;
+
 /// A definition of a score; `docs/scores.md` has the formulas.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Score {
@@ -184,6 +186,19 @@ impl FromStr for Anchor {
     }
 }
 
+/// The longest context: no contig comes near it, and positions stay far from the end of 64 bits.
+const LONGEST_CONTEXT: u64 = 1 << 32;
+
+/// Refuses a context that is odd or longer than any contig.
+pub(crate) fn check_context(context: NonZeroU64) -> Result<(), ScoreError> {
+    let expected = match context.get() {
+        LONGEST_CONTEXT.. => format!("fewer than {LONGEST_CONTEXT} bases"),
+        bases if !bases.is_multiple_of(2) => "an even number of bases".into(),
+        _ => return Ok(()),
+    };
+    Err(ScoreError::Usage(format!("--context: expected {expected}, found {context}")))
+}
+
 /// What becomes of a record whose REF is not what the reference has.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum RefMismatch {
@@ -264,6 +279,12 @@ impl Default for ScoreOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_context_is_even_and_not_endless() {
+        let refused = |context: u64| check_context(NonZeroU64::new(context).unwrap()).is_err();
+        assert_eq!([2, 1_023, 1_048_576, LONGEST_CONTEXT, u64::MAX - 1].map(refused), [false, true, false, true, true]);
+    }
 
     #[test]
     fn every_choice_is_read_as_it_is_written() {

@@ -24,6 +24,7 @@ use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::options::ScoreOptions;
 use crate::provenance::{self, Identity};
+use crate::same_file::is_one_of;
 use crate::scorer::Scorer;
 use crate::watch::{Notice, Watch};
 
@@ -64,14 +65,25 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// The first output that is a file: what the journal lies beside.
-    fn primary(&self) -> Option<&Path> {
+    /// The outputs that are files or folders.
+    fn files(&self) -> Vec<&Path> {
         let variants = match &self.variants {
             Some((VariantOutput::File(path), _)) => Some(path.as_path()),
             _ => None,
         };
         let tsv = self.tsv.as_deref().filter(|path| path.as_os_str() != "-");
-        variants.or(self.parquet.as_ref().map(Destination::path)).or(tsv)
+        [variants, self.parquet.as_ref().map(Destination::path), tsv].into_iter().flatten().collect()
+    }
+
+    /// Whether something goes to the standard output.
+    fn has_stream(&self) -> bool {
+        let to_stdout = matches!(self.variants, Some((VariantOutput::Stdout, _)));
+        to_stdout || self.tsv.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    /// The first of the files: what the journal lies beside.
+    fn primary(&self) -> Option<&Path> {
+        self.files().first().copied()
     }
 
     /// Whether a run that was stopped has left a journal to go on with.
@@ -218,7 +230,7 @@ impl Plan {
         let path = Journal::path(output);
         match self.job.existing {
             Existing::Refuse if path.exists() => return Err(ScoreError::Unfinished { path }),
-            Existing::Resume if !path.exists() && sinks::is_complete(&self.job.outputs, identity)? => {
+            Existing::Resume if !path.exists() && sinks::is_complete(&self.job, &self.scorer, identity)? => {
                 return Ok(Opened::Complete);
             }
             _ => {}
@@ -260,16 +272,16 @@ fn check(job: &Job) -> Result<(), ScoreError> {
     if job.shard != Shard::WHOLE && is_stream(&job.variants) {
         return usage("--shard needs a file of variants: the records of a stream cannot be counted".into());
     }
-    let is_input = |path: &Path| {
-        let place = path.canonicalize().ok();
-        place.is_some() && [&job.variants, &job.reference].iter().any(|input| input.canonicalize().ok() == place)
-    };
-    let files = [outputs.primary(), outputs.parquet.as_ref().map(Destination::path), outputs.tsv.as_deref()];
-    let files: Vec<&Path> = files.into_iter().flatten().collect();
-    match files.iter().find(|path| is_input(path)) {
-        Some(path) => usage(format!("the output {} is one of the inputs", path.display())),
-        None => Ok(()),
+    let files = outputs.files();
+    for (i, path) in files.iter().enumerate() {
+        if is_one_of(path, [&*job.variants, &*job.reference]) {
+            return usage(format!("the output {} is one of the inputs", path.display()));
+        }
+        if is_one_of(path, files[..i].iter().copied()) {
+            return usage(format!("two outputs are {}", path.display()));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

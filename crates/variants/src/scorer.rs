@@ -18,7 +18,7 @@ use crate::anchored;
 use crate::edits::{self, Measure};
 use crate::error::ScoreError;
 use crate::journal::Journal;
-use crate::options::{Anchor, Column, Score, ScoreOptions};
+use crate::options::{Anchor, Column, Score, ScoreOptions, check_context};
 use crate::predictor::Predictor;
 use crate::reference::Reference;
 use crate::resolve::Resolved;
@@ -128,9 +128,7 @@ fn check(checkpoint: &Checkpoint, options: &mut ScoreOptions) -> Result<(), Scor
     }
     options.scores.sort_unstable();
     options.scores.dedup();
-    if !options.context.get().is_multiple_of(2) {
-        return usage(format!("--context: expected an even number of bases, found {}", options.context));
-    }
+    check_context(options.context)?;
     let has_head = matches!(config.head, Head::LanguageModel { .. });
     for &score in &options.scores {
         match score {

@@ -14,9 +14,10 @@ use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Existing, TrackForm, TrackWriter};
 
 use crate::error::ScoreError;
-use crate::options::Strands;
+use crate::options::{Strands, check_context};
 use crate::predictor::{BaseLogProbabilities, Predictor};
 use crate::reference::Reference;
+use crate::same_file::is_one_of;
 use crate::sites::pad;
 use crate::watch::{Notice, Watch};
 use crate::window;
@@ -116,13 +117,15 @@ impl Track {
         if self.surprisal.is_none() && self.entropy.is_none() {
             return usage("expected an output: --surprisal FILE or --entropy FILE".into());
         }
+        if let (Some(surprisal), Some(entropy)) = (&self.surprisal, &self.entropy)
+            && (surprisal == entropy || is_one_of(surprisal, [&**entropy]))
+        {
+            return usage(format!("--surprisal and --entropy are both {}", surprisal.display()));
+        }
         if !matches!(checkpoint.config.head, Head::LanguageModel { .. }) {
             return usage(format!("a track needs a language model, and {} has no such head", checkpoint.name));
         }
-        match self.context.get().is_multiple_of(2) {
-            true => Ok(()),
-            false => usage(format!("--context: expected an even number of bases, found {}", self.context)),
-        }
+        check_context(self.context)
     }
 
     /// The regions in the genome's order, those that touch joined; or all that the genome has.

@@ -7,8 +7,8 @@ use std::path::Path;
 use longstrand_seq::variant::{NoIndex, VariantHeader, VariantOutput, VariantReader, VariantRecord, VariantWriter};
 use longstrand_table::{Existing, ScoreLayout, ScoreRow, ScoreWriter, TableError, TsvWriter, WriteOptions};
 
+use super::Job;
 use super::counts::Counts;
-use super::{Job, Outputs};
 use crate::allele::VariantType;
 use crate::annotate;
 use crate::error::ScoreError;
@@ -143,26 +143,28 @@ pub(super) fn refuse_existing(job: &Job, has_journal: bool) -> Result<(), ScoreE
         Existing::Resume => has_journal,
         Existing::Refuse => false,
     };
-    let standing = |path: &Path| !may_replace && fs::symlink_metadata(path).is_ok();
-    let outputs = &job.outputs;
-    let variants = match &outputs.variants {
-        Some((VariantOutput::File(path), _)) => Some(path.as_path()),
-        _ => None,
-    };
-    let files = [variants, outputs.parquet.as_ref().map(|to| to.path()), outputs.tsv.as_deref()];
-    match files.into_iter().flatten().find(|path| path.as_os_str() != "-" && standing(path)) {
+    let standing = |path: &&Path| !may_replace && fs::symlink_metadata(path).is_ok();
+    match job.outputs.files().into_iter().find(standing) {
         Some(path) => Err(ScoreError::Exists { path: path.into() }),
         None => Ok(()),
     }
 }
 
-/// Whether the first output was written by a run of this identity. A text tells nothing of its run.
-pub(super) fn is_complete(outputs: &Outputs, identity: &Identity) -> Result<bool, ScoreError> {
-    match &outputs.variants {
-        Some((VariantOutput::File(path), _)) if path.exists() => {
-            let reader = VariantReader::open(path, &[])?;
-            Ok(annotate::is_of(reader.header(), &identity.line()))
-        }
-        _ => Ok(false),
+/// Whether an earlier run of this identity has written all outputs. Neither a stream nor a text tells of its run: with
+/// the one nothing is complete, and the other counts beside a file that does tell.
+pub(super) fn is_complete(job: &Job, scorer: &Scorer, identity: &Identity) -> Result<bool, ScoreError> {
+    let outputs = &job.outputs;
+    if outputs.has_stream() || !outputs.files().iter().all(|path| path.exists()) {
+        return Ok(false);
     }
+    if let Some((VariantOutput::File(path), _)) = &outputs.variants
+        && !annotate::is_of(VariantReader::open(path, &[])?.header(), &identity.line())
+    {
+        return Ok(false);
+    }
+    let Some(destination) = &outputs.parquet else { return Ok(outputs.variants.is_some()) };
+    let layout = ScoreLayout::new(scorer.columns().map(|column| column.name));
+    let options = WriteOptions { existing: Existing::Resume, ..WriteOptions::default() };
+    let opened = ScoreWriter::open(destination, &layout, &options, identity.metadata())?;
+    Ok(matches!(opened, longstrand_table::Opened::Complete(_)))
 }
