@@ -16,13 +16,19 @@ BASES = frozenset("ACGT")
 
 def is_spelled_out(line):
     fields = line.split("\t")
-    return not line.startswith("#") and BASES.issuperset(fields[3] + fields[4].replace(",", ""))
+    if line.startswith("#") or not BASES.issuperset(fields[3] + fields[4].replace(",", "")):
+        return False
+    return taken(fields) != BASES
+
+
+def taken(fields):
+    """The first bases of all alleles."""
+    return {allele[0] for allele in [fields[3], *fields[4].split(",")]}
 
 
 def altered(line, rng):
     fields = line.split("\t")
-    taken = {allele[0] for allele in [fields[3], *fields[4].split(",")]}
-    fields[3] = rng.choice(sorted(BASES - taken)) + fields[3][1:]
+    fields[3] = rng.choice(sorted(BASES - taken(fields))) + fields[3][1:]
     print(fields[0], fields[1], sep="\t", file=sys.stderr)
     return "\t".join(fields)
 

@@ -12,13 +12,16 @@ import sys
 # Fields of which a larger value says a larger change.
 DISTANCES = {"LS_EMBEDDING_COSINE", "LS_EMBEDDING_L2"}
 
+# Fields that are no scores.
+OTHERS = {"LS_N_AMBIGUOUS", "LS_REASON"}
+
 
 def read(lines):
     """For each record its class and its scores by field."""
     for line in lines:
         if not line.startswith("#"):
             info = dict(field.split("=", 1) for field in line.rstrip("\n").split("\t")[7].split(";") if "=" in field)
-            scores = {key: value for key, value in info.items() if key.startswith("LS_") and key != "LS_N_AMBIGUOUS"}
+            scores = {key: value for key, value in info.items() if key.startswith("LS_") and key not in OTHERS}
             yield info["CLASS"], scores
 
 

@@ -251,16 +251,37 @@ fn ambiguous_bases() {
     ];
     let scores = bench.scores(&records, "--score masked");
     let (of_reference, of_alternate) = ("ambiguous_reference", "ambiguous_alternate");
-    let reasons = [of_reference, of_reference, of_alternate, "", of_reference, "no_end", of_reference, "", ""];
+    let reasons = ["", "", of_alternate, "", of_reference, "no_end", of_reference, "", ""];
     assert_eq!(scores.texts("reason"), reasons);
+    // A code in REF is the genome's base.
+    let plain = bench.scores(&[record("long", 1_000, "A", "C")], "--score masked").values("masked")[0];
+    assert_eq!(scores.numbers("masked")[..2], [Some(plain); 2]);
     let ambiguous = scores.numbers("n_ambiguous");
     assert_eq!((ambiguous[3], ambiguous[8]), (Some(1.0), Some(10.0)));
     // Not all scores need a base there.
     let scores = bench.scores(&records[..3], "--score masked,embedding");
-    assert_eq!(scores.texts("reason")[0], "masked:ambiguous_reference");
+    assert_eq!(scores.texts("reason")[2], "masked:ambiguous_alternate");
     assert!(scores.numbers("embedding_l2").iter().all(Option::is_some));
     // A code that leaves the reference's base out is a mismatch.
     bench.refused(&[record("long", 1_000, "Y", "G")], "", &["long:1000: expected REF A", "found Y"]);
+}
+
+#[test]
+fn one_variant_spelled_in_several_ways() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let base = |position: usize| char::from(bench.long.bases[position - 1]);
+    let text = |positions: std::ops::RangeInclusive<usize>| positions.map(base).collect::<String>();
+    let other = if base(1_000) == 'A' { "C" } else { "A" };
+    let padded = format!("{}{other}{}", text(301..=999), text(1_001..=1_010));
+    let records = [
+        record("long", 1_000, &text(1_000..=1_000), other),
+        record("long", 301, &text(301..=1_010), &padded),
+        record("long", 1_000, &text(1_000..=1_000), &format!("{}{other}", base(1_000))),
+        record("long", 990, &text(990..=1_003), &format!("{}{other}{}", text(990..=1_000), text(1_001..=1_003))),
+    ];
+    let scores = bench.scores(&records, "--score embedding");
+    let l2 = scores.values("embedding_l2");
+    assert!(l2[0] > 0.0 && l2[2] > 0.0 && l2[0] == l2[1] && l2[2] == l2[3], "{l2:?}");
 }
 
 #[test]

@@ -8,13 +8,15 @@ use longstrand_seq::variant::Allele as Alternate;
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Edit {
     /// The contig's place in the genome's order.
-    pub contig: usize,
+    pub(crate) contig: usize,
     /// The first base, 0-based.
-    pub start: u64,
+    pub(crate) start: u64,
     /// The reference's bases, upper case.
-    pub reference: Vec<u8>,
+    pub(crate) reference: Vec<u8>,
     /// The bases that stand in their place, upper case.
-    pub alternate: Vec<u8>,
+    pub(crate) alternate: Vec<u8>,
+    /// Whether the record spells the alternate bases out: a symbolic allele is no substitution, whatever its length.
+    pub(crate) is_spelled: bool,
 }
 
 impl Edit {
@@ -26,7 +28,7 @@ impl Edit {
     /// The bases that differ, where the edit replaces bases one for one: position, reference, alternate.
     pub(crate) fn substitutions(&self) -> Option<impl Iterator<Item = (u64, u8, u8)>> {
         let pairs = self.reference.iter().zip(&self.alternate).zip(self.start..);
-        (self.reference.len() == self.alternate.len())
+        (self.is_spelled && self.reference.len() == self.alternate.len())
             .then(|| pairs.filter(|((from, to), _)| from != to).map(|((&from, &to), position)| (position, from, to)))
     }
 }
@@ -143,6 +145,8 @@ pub enum Reason {
     NotInReference,
     /// The allele is longer than the context.
     LongerThanContext,
+    /// The model gave a number that is infinite or none.
+    NotFinite,
     /// The score is of substitutions, and the allele changes the length.
     NotASubstitution,
 }
@@ -164,6 +168,7 @@ impl Reason {
             Self::ReferenceMismatch => "reference_mismatch",
             Self::NotInReference => "not_in_reference",
             Self::LongerThanContext => "longer_than_context",
+            Self::NotFinite => "not_finite",
             Self::NotASubstitution => "not_a_substitution",
         }
     }
@@ -206,6 +211,7 @@ mod tests {
             start: 10,
             reference: reference.into(),
             alternate: alternate.into(),
+            is_spelled: true,
         };
         let found: Vec<_> = edit("CAG", "TAC").substitutions().unwrap().collect();
         assert_eq!(found, [(10, b'C', b'T'), (12, b'G', b'C')]);

@@ -90,7 +90,8 @@ pub(crate) fn info(record: &VariantRecord, columns: &[&Column], alleles: &[Score
         }
         fields.push((AMBIGUOUS, each(&|scored| scored.n_ambiguous.map(|n| n.to_string()))));
     }
-    if alleles.iter().any(|scored| scored.reason.is_some()) {
+    // A reason of an earlier run must not stay beside the scores of this one.
+    if record.info(REASON).is_some() || alleles.iter().any(|scored| scored.reason.is_some()) {
         fields.push((REASON, each(&|scored| scored.reason.clone())));
     }
     fields

@@ -171,7 +171,7 @@ fn substitutions(scorer: &Scorer, contig: usize, range: std::ops::Range<u64>) ->
     let bases = reference.read(contig, range.clone(), Strand::Forward)?.to_ascii_uppercase();
     let edits = range.zip(bases).filter(|(_, base)| b"ACGT".contains(base)).flat_map(|(start, from)| {
         let others = b"ACGT".iter().filter(move |to| **to != from);
-        others.map(move |&to| Edit { contig, start, reference: vec![from], alternate: vec![to] })
+        others.map(move |&to| Edit { contig, start, reference: vec![from], alternate: vec![to], is_spelled: true })
     });
     Ok(edits.map(|edit| Ok((edit, span.clone()))).collect())
 }

@@ -19,6 +19,10 @@ pub(crate) type Resolved = Result<(Edit, Range<u64>), Reason>;
 struct Locus {
     contig: usize,
     span: Range<u64>,
+    /// REF as the record has it, upper case.
+    told: Vec<u8>,
+    /// The bases that stand there: the genome's, or REF's where the genome has a code for several, or where REF differs and
+    /// is to be taken at its word.
     reference: Vec<u8>,
 }
 
@@ -75,7 +79,13 @@ impl Checked<'_> {
         match bases.iter().zip(&found).position(differs) {
             Some(first) if self.options.ref_mismatch == RefMismatch::Error => Err(self.mismatch(first, &found)),
             Some(_) if self.options.ref_mismatch == RefMismatch::Skip => Ok(Err(Reason::ReferenceMismatch)),
-            _ => Ok(Ok(Locus { contig, span, reference: bases })),
+            Some(_) => Ok(Ok(Locus { contig, span, told: bases.clone(), reference: bases })),
+            None => {
+                let definite =
+                    |(&told, &found): (&u8, &u8)| if possible_bases(found).is_power_of_two() { found } else { told };
+                let reference = bases.iter().zip(&found).map(definite).collect();
+                Ok(Ok(Locus { contig, span, told: bases, reference }))
+            }
         }
     }
 
@@ -100,20 +110,28 @@ impl Checked<'_> {
         }
     }
 
-    /// An allele that is spelled out.
+    /// An allele that is spelled out. What it shares with REF at its ends is the reference, whatever codes it is told in.
     fn sequence(&self, locus: &Locus, bases: &[u8]) -> Resolved {
-        let alternate = bases.to_ascii_uppercase();
+        let Locus { told, reference, .. } = locus;
+        let mut alternate = bases.to_ascii_uppercase();
         if !alternate.iter().all(|&base| possible_bases(base) != 0) {
             return Err(Reason::InvalidBases);
         }
-        self.edit(locus, locus.reference.clone(), alternate)
+        let prefix = told.iter().zip(&alternate).take_while(|(a, b)| a == b).count();
+        alternate[..prefix].copy_from_slice(&reference[..prefix]);
+        let rest = told.len().min(alternate.len()) - prefix;
+        let suffix = told.iter().rev().zip(alternate.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+        let from = alternate.len() - suffix;
+        alternate[from..].copy_from_slice(&reference[reference.len() - suffix..]);
+        self.edit(locus, reference.clone(), alternate, true)
     }
 
     /// A symbolic allele: of the bases behind POS up to its end, which are left out, doubled or turned round.
     fn structure(&self, locus: &Locus, i: usize, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
         let record = self.record;
         let end = record.allele_end(i);
-        if end <= record.start() + 1 {
+        let is_told = record.info_end().is_some() || record.svlen(i).is_some();
+        if !is_told || end <= record.start() + 1 {
             return Ok(Err(Reason::NoEnd));
         }
         if end > locus.span.end {
@@ -133,18 +151,29 @@ impl Checked<'_> {
             }
             _ => before.to_vec(),
         };
-        Ok(self.edit(locus, reference, alternate))
+        Ok(self.edit(locus, reference, alternate, false))
     }
 
-    fn edit(&self, locus: &Locus, reference: Vec<u8>, alternate: Vec<u8>) -> Resolved {
+    /// The edit without what both sequences end and begin with, one base apart: however a record spells an allele, it is
+    /// the same edit.
+    fn edit(&self, locus: &Locus, mut reference: Vec<u8>, mut alternate: Vec<u8>, is_spelled: bool) -> Resolved {
         if reference == alternate {
             return Err(Reason::SameAsReference);
         }
+        let shorter = reference.len().min(alternate.len()) - 1;
+        let ends = reference.iter().rev().zip(alternate.iter().rev());
+        let suffix = ends.take(shorter).take_while(|(a, b)| a == b).count();
+        reference.truncate(reference.len() - suffix);
+        alternate.truncate(alternate.len() - suffix);
+        let starts = reference.iter().zip(&alternate);
+        let prefix = starts.take(shorter - suffix).take_while(|(a, b)| a == b).count();
+        reference.drain(..prefix);
+        alternate.drain(..prefix);
         if reference.len().max(alternate.len()) as u64 > self.options.context.get() {
             return Err(Reason::LongerThanContext);
         }
-        let edit = Edit { contig: locus.contig, start: self.record.start(), reference, alternate };
-        Ok((edit, locus.span.clone()))
+        let start = self.record.start() + prefix as u64;
+        Ok((Edit { contig: locus.contig, start, reference, alternate, is_spelled }, locus.span.clone()))
     }
 
     /// A record that the reference does not reach: an error, unless mismatches are to be skipped or ignored.

@@ -64,6 +64,13 @@ pub struct Outputs {
     pub tsv: Option<PathBuf>,
 }
 
+impl Job {
+    /// Whether an input can be read only once, so that nothing tells whether it is the same the next time.
+    fn reads_stream(&self) -> bool {
+        is_stream(&self.variants) || is_stream(&self.reference)
+    }
+}
+
 impl Outputs {
     /// The outputs that are files or folders.
     fn files(&self) -> Vec<&Path> {
@@ -236,6 +243,9 @@ impl Plan {
             _ => {}
         }
         sinks::refuse_existing(&self.job, path.exists())?;
+        if self.job.reads_stream() {
+            return Ok(Opened::Writing(Journal::none()));
+        }
         if path.exists() {
             self.job.outputs.remove_temporaries();
         }
@@ -271,6 +281,9 @@ fn check(job: &Job) -> Result<(), ScoreError> {
     }
     if job.shard != Shard::WHOLE && is_stream(&job.variants) {
         return usage("--shard needs a file of variants: the records of a stream cannot be counted".into());
+    }
+    if job.existing == Existing::Resume && job.reads_stream() {
+        return usage("--resume needs files: what a stream held the last time is not known".into());
     }
     let files = outputs.files();
     for (i, path) in files.iter().enumerate() {

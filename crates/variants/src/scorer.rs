@@ -340,7 +340,8 @@ impl Builder {
             _ => None,
         };
         let not_finite = self.values.iter_mut().map(leave_out_not_finite).sum();
-        Ok(Scored { reason: self.reason(scores), values: self.values, window: self.window, n_ambiguous, not_finite })
+        let reason = self.reason(scores).or_else(|| (not_finite > 0).then(|| Reason::NotFinite.to_string()));
+        Ok(Scored { reason, values: self.values, window: self.window, n_ambiguous, not_finite })
     }
 
     /// A reason for all scores stands alone; those of some scores stand behind their names.

@@ -12,13 +12,14 @@ pub(crate) fn centred(site: u64, context: u64, span: &Range<u64>) -> Range<u64> 
     from(site.saturating_sub(context / 2), context, span)
 }
 
-/// The window of the grid in which `site` is nearest to the middle, the earlier of two. The grid starts with the span, has
-/// a stride of `context / 2`, and its last window ends with the span.
+/// The window of the grid in which `site` is nearest to the middle, the earlier of two. Windows of the grid
+/// start at multiples of `context / 2` of the contig, whatever part of it the genome has; the first one starts with the span and
+/// the last one ends with it.
 pub(crate) fn on_grid(site: u64, context: u64, span: &Range<u64>) -> Range<u64> {
     let (half, stride) = (context / 2, (context / 2).max(1));
     let distance = |window: &Range<u64>| site.abs_diff(window.start + half);
-    let before = (site - span.start).saturating_sub(half) / stride;
-    let candidates = (before..=before + 1).map(|k| from(span.start + k * stride, context, span));
+    let before = site.saturating_sub(half) / stride;
+    let candidates = (before..=before + 1).map(|k| from(k * stride, context, span));
     // The last window is off the grid, and may be nearer than the one before it.
     candidates.min_by_key(distance).expect("there are two candidates")
 }
@@ -56,12 +57,12 @@ mod tests {
         for span in [0_u64..1_000, 7..1_000, 0..100, 3..103, 0..150, 0..64, 5..6] {
             for context in [2_u64, 10, 100] {
                 let stride = context / 2;
-                let mut windows: Vec<_> = (span.start..)
-                    .step_by(stride as usize)
-                    .take_while(|start| start + context < span.end)
-                    .map(|start| start..start + context)
-                    .collect();
-                windows.push(span.end.saturating_sub(context).max(span.start)..span.end);
+                let last = span.end.saturating_sub(context).max(span.start);
+                let multiples = (0..).step_by(stride as usize).skip_while(|start| *start < span.start);
+                let mut starts = vec![span.start];
+                starts.extend(multiples.take_while(|start| *start < last));
+                starts.push(last);
+                let windows: Vec<_> = starts.iter().map(|&start| start..(start + context).min(span.end)).collect();
                 for site in span.clone() {
                     let nearest = windows.iter().min_by_key(|window| site.abs_diff(window.start + stride)).unwrap();
                     let found = on_grid(site, context, &span);
@@ -79,6 +80,7 @@ mod tests {
             start,
             reference: vec![b'A'; from],
             alternate: vec![b'A'; to],
+            is_spelled: true,
         };
         assert_eq!(around(&edit(500, 1, 1), 100, &(0..1_000)), 450..550);
         assert_eq!(around(&edit(0, 1, 5), 100, &(0..1_000)), 0..100);
