@@ -188,7 +188,7 @@ impl Observer<f32> for Likelihood<'_> {
     }
 }
 
-/// log softmax(row)[id], in f64.
+/// log p of an id under a row of logits, in f64.
 fn log_probability(row: &[f32], id: u8) -> f64 {
     let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let total: f64 = row.iter().map(|&x| (f64::from(x) - largest).exp()).sum();

@@ -49,13 +49,15 @@ pub(crate) fn is_of(header: &VariantHeader, identity: &str) -> bool {
     header.meta_lines().any(|line| line.strip_prefix(IDENTITY.as_bytes()) == Some(identity.as_bytes()))
 }
 
-/// The header with the contigs that the records seen so far are on, and all others of the reference if it declares none.
+/// The header with the contigs that the records seen so far are on, and all others of the reference if it does not declare
+/// them all: later records may be on any.
 pub(crate) fn with_contigs(header: &VariantHeader, records: &[VariantRecord], reference: &Contigs) -> VariantHeader {
     let seen: BTreeSet<&str> = records.iter().map(VariantRecord::contig).collect();
     let length = |contig: usize| reference.get(contig).length;
     let mut contigs: Vec<(String, Option<u64>)> =
         seen.iter().map(|name| ((*name).to_owned(), reference.resolve(name).ok().map(length))).collect();
-    if header.contigs().is_empty() {
+    let is_declared = |name: &&str| header.contigs().iter().any(|contig| contig.name == **name);
+    if header.contigs().is_empty() || !seen.iter().all(is_declared) {
         let known: BTreeSet<usize> = seen.iter().filter_map(|name| reference.resolve(name).ok()).collect();
         let like = records.first().map_or("", VariantRecord::contig);
         let others = (0..reference.len()).filter(|contig| !known.contains(contig));

@@ -74,6 +74,16 @@ pub enum ScoreError {
         /// Why.
         source: io::Error,
     },
+    /// There is no folder to write an output into.
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process is writing the output that the journal lies beside.
+    Busy {
+        /// The journal.
+        path: PathBuf,
+    },
     /// An output exists.
     Exists {
         /// The output.
@@ -122,6 +132,8 @@ impl fmt::Display for ScoreError {
             ),
             Self::Digest { path, .. } => write!(f, "{}: cannot take the digest", path.display()),
             Self::Journal { path, .. } => write!(f, "{}: cannot read or write the journal", path.display()),
+            Self::NoFolder { path } => write!(f, "{}: there is no such folder to write into", path.display()),
+            Self::Busy { path } => write!(f, "another process is writing this output: it holds {}", path.display()),
             Self::Exists { path } => write!(f, "{} exists already; --force replaces it", path.display()),
             Self::Unfinished { path } => write!(
                 f,

@@ -4,6 +4,8 @@
 //! follow, each with answers of one group of records: group, number of bytes, the bytes and a check. A frame that is
 //! cut off, as by a kill, ends the journal.
 //!
+//! The process that writes it holds a lock on it.
+//!
 //! ```text
 //! group u64 | bytes u64 | (key [16] | count u64 | f64 …) … | first 8 bytes of the SHA-256 of all before
 //! ```
@@ -11,7 +13,7 @@
 //! Records form the same groups in every run, so only one group's answers are ever in memory.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,9 +83,22 @@ impl Journal {
     /// - it cannot be read or written.
     pub(crate) fn open(path: PathBuf, identity: &str, resume: bool) -> Result<Self, ScoreError> {
         let io = |source| ScoreError::Journal { path: path.clone(), source };
+        if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
+            return Err(ScoreError::NoFolder { path: folder.into() });
+        }
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(!resume);
-        let mut file = BufReader::new(options.open(&path).map_err(io)?);
+        // It is emptied under the lock: another process may be writing it.
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ScoreError::Busy { path }),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        if !resume {
+            file.set_len(0).map_err(io)?;
+        }
+        let mut file = BufReader::new(file);
         let mut line = Vec::new();
         file.read_until(b'\n', &mut line).map_err(io)?;
         if line.last() != Some(&b'\n') {

@@ -85,10 +85,12 @@ impl Mutagenesis {
         let mut journal = Journal::open(path, &identity.line(), self.existing == Existing::Resume)?;
         let contig = scorer.reference().contigs().get(interval.contig).name.clone();
         let column = *scorer.columns().next().expect("there is a score");
-        let picture = HeatMap::new(&contig, interval.start, column, &checkpoint.name, scorer.options());
+        let draw = || HeatMap::new(&contig, interval.start, column, &checkpoint.name, scorer.options());
+        let picture = self.svg.is_some().then(draw);
         let mut output = Output { contig, writer, picture, counts: Counts::default() };
         if let Err(error) = self.score(&mut scorer, &interval, &mut output, &mut journal, watch) {
-            journal.close()?;
+            // What ended the run is what the user is to know.
+            let _ = journal.close();
             return Err(error);
         }
         let counts = self.finish(output)?;
@@ -121,8 +123,8 @@ impl Mutagenesis {
     }
 
     fn finish(&self, output: Output) -> Result<Counts, ScoreError> {
-        if let Some(path) = &self.svg {
-            write_text(path, &output.picture.draw(), self.picture_may_be_replaced())?;
+        if let Some((path, picture)) = self.svg.as_ref().zip(output.picture) {
+            write_text(path, &picture.draw(), self.picture_may_be_replaced())?;
         }
         output.writer.finish(output.counts.metadata())?;
         Ok(output.counts)
@@ -180,7 +182,7 @@ fn substitutions(scorer: &Scorer, contig: usize, range: std::ops::Range<u64>) ->
 struct Output {
     contig: String,
     writer: ScoreWriter,
-    picture: HeatMap,
+    picture: Option<HeatMap>,
     counts: Counts,
 }
 
@@ -189,7 +191,9 @@ impl Output {
         for (resolved, scored) in edits.iter().zip(scored) {
             let (edit, _) = resolved.as_ref().expect("every substitution is an edit");
             let (from, to) = (char::from(edit.reference[0]), char::from(edit.alternate[0]));
-            self.picture.add(edit.start, edit.reference[0], edit.alternate[0], scored.values[0].score);
+            if let Some(picture) = &mut self.picture {
+                picture.add(edit.start, edit.reference[0], edit.alternate[0], scored.values[0].score);
+            }
             self.counts.add(std::slice::from_ref(scored));
             self.writer.write(&ScoreRow {
                 contig: &self.contig,

@@ -67,7 +67,7 @@ impl Checked<'_> {
             Err(error @ ContigError::Ambiguous { .. }) => {
                 return Err(self.not_in_reference(error.to_string()));
             }
-            Err(error) => return self.outside(|| error.to_string()),
+            Err(error) => return self.outside(|| self.unknown(&error)),
         };
         let range = record.start()..record.start() + bases.len() as u64;
         let span = match reference.span(contig, &range) {
@@ -191,6 +191,15 @@ impl Checked<'_> {
             contig: self.record.contig().into(),
             position: self.record.position(),
             found,
+        }
+    }
+
+    /// An unknown contig; of one that the file has a slice of, what was forgotten.
+    fn unknown(&self, error: &ContigError) -> String {
+        let is_slice = |name: &str| name.rsplit_once(':').is_some_and(|(contig, _)| contig == self.record.contig());
+        match self.reference.contigs().iter().any(|contig| is_slice(&contig.name)) {
+            true => format!("{error}; with --sliced-reference that record is a slice of the contig"),
+            false => error.to_string(),
         }
     }
 

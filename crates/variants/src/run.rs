@@ -180,7 +180,8 @@ impl Plan {
         let counts = match self.score(&identity, &mut journal, watch) {
             Ok(counts) => counts,
             Err(error) => {
-                journal.close()?;
+                // What ended the run is what the user is to know.
+                let _ = journal.close();
                 return Err(error);
             }
         };
