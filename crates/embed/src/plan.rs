@@ -106,7 +106,7 @@ impl Plan {
             embedder,
             source,
             trained_context: checkpoint.config.trained_context,
-            model: provenance::model(checkpoint, level),
+            model: checkpoint.provenance(level),
             job,
         };
         plan.check_padding()?;

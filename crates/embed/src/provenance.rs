@@ -3,10 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use longstrand_kernels::simd::Level;
-use longstrand_model::checkpoint::Checkpoint;
-use longstrand_seq::digest::sha256;
-use longstrand_seq::input::is_stream;
+use longstrand_seq::digest::{DigestError, digests};
 use longstrand_seq::window::Shard;
 use longstrand_table::{Destination, Metadata, Precision, TableError};
 use serde_json::{Map, Value, json};
@@ -21,16 +18,6 @@ use crate::watch::Watch;
 /// The key under which the options stand.
 const OPTIONS: &str = "longstrand.options";
 
-/// What computes: the vector instructions, which decide the last bits, and the model.
-pub(crate) fn model(checkpoint: &Checkpoint, level: Level) -> Metadata {
-    vec![
-        ("longstrand.simd".into(), level.to_string()),
-        ("longstrand.model.name".into(), checkpoint.name.clone()),
-        ("longstrand.model.digest".into(), checkpoint.digest.clone()),
-        ("longstrand.model.family".into(), checkpoint.config.family.to_string()),
-    ]
-}
-
 /// All that decides the rows: the program, the model, the inputs' names and digests, and the options. The watch follows the
 /// digests and may stop them.
 pub(crate) fn identity(
@@ -41,8 +28,7 @@ pub(crate) fn identity(
     watch: &dyn Watch,
 ) -> Result<Metadata, EmbedError> {
     let files: Vec<&Path> = job.input.files().collect();
-    let mut digests = Digests::new(&files, watch);
-    let inputs: Vec<Value> = files.iter().map(|path| digests.input(path)).collect::<Result<_, _>>()?;
+    let inputs = inputs(&files, watch)?;
     let mut identity: Metadata = vec![
         ("longstrand.version".into(), env!("CARGO_PKG_VERSION").into()),
         ("longstrand.command".into(), "embed".into()),
@@ -62,44 +48,16 @@ pub(crate) fn end(counts: &Counts) -> Metadata {
     vec![("longstrand.counts".into(), counts.json().to_string())]
 }
 
-/// The inputs' digests, as they are taken.
-struct Digests<'a> {
-    watch: &'a dyn Watch,
-    /// Bytes digested.
-    done: u64,
-    /// Bytes of all files.
-    total: u64,
-}
-
-impl<'a> Digests<'a> {
-    fn new(files: &[&Path], watch: &'a dyn Watch) -> Self {
-        let sizes = files.iter().filter(|path| !is_stream(path)).filter_map(|path| path.metadata().ok());
-        Self { watch, done: 0, total: sizes.map(|file| file.len()).sum() }
-    }
-
-    /// A file's name without its folders, and its SHA-256. Standard input and pipes are `-`: they have been read, or are not
-    /// to be read yet.
-    fn input(&mut self, path: &Path) -> Result<Value, EmbedError> {
-        if is_stream(path) {
-            return Ok(json!({ "name": "-" }));
-        }
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Ok(json!({ "name": name, "sha256": self.digest(path)? }))
-    }
-
-    fn digest(&mut self, path: &Path) -> Result<String, EmbedError> {
-        let digest = sha256(path, &mut |bytes| self.advance(bytes));
-        digest.map_err(|source| EmbedError::Digest { path: path.into(), source })?.ok_or(EmbedError::Cancelled)
-    }
-
-    fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
-        self.done += bytes;
-        self.watch.digested(self.done, self.total);
-        match self.watch.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
+/// The inputs' names and digests.
+fn inputs(files: &[&Path], watch: &dyn Watch) -> Result<Vec<Value>, EmbedError> {
+    let mut advanced = |done, total| {
+        watch.digested(done, total);
+        if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let files = digests(files, &mut advanced)
+        .map_err(|DigestError { path, source }| EmbedError::Digest { path, source })?
+        .ok_or(EmbedError::Cancelled)?;
+    Ok(files.iter().map(|file| file.fields().collect()).collect())
 }
 
 fn options(job: &Job, selection: &Selection, equivariant: Option<Equivariant>) -> Value {

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::Path;
 
+use longstrand_kernels::simd::Level;
 use longstrand_seq::vocab::Vocabulary;
 
 mod context;
@@ -121,6 +122,16 @@ impl Checkpoint {
     /// The checkpoint's facts.
     pub fn summary(&self) -> Summary {
         Summary::of(self)
+    }
+
+    /// What outputs say of what computed them: the vector instructions, which decide the last bits, and the model.
+    pub fn provenance(&self, level: Level) -> Vec<(String, String)> {
+        vec![
+            ("longstrand.simd".into(), level.to_string()),
+            ("longstrand.model.name".into(), self.name.clone()),
+            ("longstrand.model.digest".into(), self.digest.clone()),
+            ("longstrand.model.family".into(), self.config.family.to_string()),
+        ]
     }
 
     fn assemble(

@@ -18,6 +18,7 @@ pub mod choice;
 pub mod contig;
 pub mod digest;
 pub mod error;
+mod fields;
 pub mod genome;
 pub mod input;
 pub mod reads;

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_seq::digest;
-use longstrand_seq::input::is_stream;
+use longstrand_seq::digest::{DigestError, digests};
 use longstrand_table::Metadata;
 use serde_json::{Value, json};
 
@@ -33,17 +32,15 @@ impl Identity {
         options: Value,
         watch: &dyn Watch,
     ) -> Result<Self, ScoreError> {
-        let inputs: Vec<Value> = digests(inputs, watch)?;
-        Ok(Self(vec![
+        let inputs: Vec<Value> = self::inputs(inputs, watch)?;
+        let mut identity: Metadata = vec![
             ("longstrand.version".into(), env!("CARGO_PKG_VERSION").into()),
             ("longstrand.command".into(), command.into()),
-            ("longstrand.simd".into(), level.to_string()),
-            ("longstrand.model.name".into(), checkpoint.name.clone()),
-            ("longstrand.model.digest".into(), checkpoint.digest.clone()),
-            ("longstrand.model.family".into(), checkpoint.config.family.to_string()),
-            ("longstrand.inputs".into(), Value::from(inputs).to_string()),
-            ("longstrand.options".into(), options.to_string()),
-        ]))
+        ];
+        identity.extend(checkpoint.provenance(level));
+        identity.push(("longstrand.inputs".into(), Value::from(inputs).to_string()));
+        identity.push(("longstrand.options".into(), options.to_string()));
+        Ok(Self(identity))
     }
 
     /// For the footer of a table.
@@ -72,25 +69,14 @@ pub(crate) fn options(options: &ScoreOptions) -> Value {
     })
 }
 
-/// The files' names without their folders, and their SHA-256. Standard input and pipes are `-`.
-fn digests(files: &[&Path], watch: &dyn Watch) -> Result<Vec<Value>, ScoreError> {
-    let sizes = files.iter().filter(|path| !is_stream(path)).filter_map(|path| path.metadata().ok());
-    let total = sizes.map(|file| file.len()).sum();
-    let mut done = 0;
-    let mut advanced = |bytes| {
-        done += bytes;
+/// The inputs' names and digests.
+fn inputs(files: &[&Path], watch: &dyn Watch) -> Result<Vec<Value>, ScoreError> {
+    let mut advanced = |done, total| {
         watch.digested(done, total);
         if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let mut input = |path: &Path| {
-        if is_stream(path) {
-            return Ok(json!({ "name": "-" }));
-        }
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let sha256 = digest::sha256(path, &mut advanced)
-            .map_err(|source| ScoreError::Digest { path: path.into(), source })?
-            .ok_or(ScoreError::Cancelled)?;
-        Ok(json!({ "name": name, "sha256": sha256 }))
-    };
-    files.iter().map(|path| input(path)).collect()
+    let files = digests(files, &mut advanced)
+        .map_err(|DigestError { path, source }| ScoreError::Digest { path, source })?
+        .ok_or(ScoreError::Cancelled)?;
+    Ok(files.iter().map(|file| file.fields().collect()).collect())
 }

@@ -10,6 +10,8 @@ use std::io::Read;
 
 use noodles_bgzf as bgzf;
 
+use crate::fields::{Fields, require};
+
 const BAI_DEPTH: u32 = 5;
 const LARGEST_CSI_DEPTH: u32 = 9;
 /// Bits of the largest position that a CSI may reach.
@@ -85,10 +87,6 @@ fn end(fields: &Fields) -> Option<()> {
     require(matches!(fields.0.len(), 0 | 8))
 }
 
-fn require(condition: bool) -> Option<()> {
-    condition.then_some(())
-}
-
 /// How the bins of a contig are stored.
 struct Bins {
     depth: u32,
@@ -129,35 +127,6 @@ fn check_chunk(fields: &mut Fields, of: Indexed) -> Option<()> {
     let (start, end) = (fields.u64()?, fields.u64()?);
     let block = bgzf::VirtualPosition::from(end).compressed();
     require(start <= end && block <= of.n_bytes)
-}
-
-/// Little-endian fields that are left to read; none where the bytes end.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, n: u64) -> Option<&'a [u8]> {
-        let (taken, left) = self.0.split_at_checked(usize::try_from(n).ok()?)?;
-        self.0 = left;
-        Some(taken)
-    }
-
-    fn skip(&mut self, n: u64) -> Option<()> {
-        self.take(n).map(drop)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
-    }
-
-    /// A number of things, which is signed in the format.
-    fn count(&mut self) -> Option<u64> {
-        let n = self.u32()?;
-        (n <= i32::MAX as u32).then_some(n.into())
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@ use std::io::{self, Read};
 
 use noodles_bgzf as bgzf;
 
+use crate::fields::{Fields, require};
+
 use super::{Bin, Chunk, ContigIndex, Index, Layout, TBI_DEPTH, TBI_MIN_SHIFT, count_bin};
 
 const LARGEST_DEPTH: u32 = 9;
@@ -105,35 +107,6 @@ impl Shape {
         let chunk = Chunk { start: fields.u64()?, end: fields.u64()? };
         require(chunk.start <= chunk.end && chunk.end >> 16 <= self.file_bytes)?;
         Some(chunk)
-    }
-}
-
-fn require(condition: bool) -> Option<()> {
-    condition.then_some(())
-}
-
-/// Little-endian fields that are left to read; none where the bytes end.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, n: u64) -> Option<&'a [u8]> {
-        let (taken, left) = self.0.split_at_checked(usize::try_from(n).ok()?)?;
-        self.0 = left;
-        Some(taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4)?.try_into().ok().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
-    }
-
-    /// A number of things, which is signed in the format.
-    fn count(&mut self) -> Option<u64> {
-        let n = self.u32()?;
-        (n <= i32::MAX as u32).then_some(n.into())
     }
 }
 
