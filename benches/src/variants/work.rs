@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::Context;
 use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::window::Shard;
 use longstrand_table::Existing;
-use longstrand_variants::{Job, Outputs, Plan, ScoreOptions, Watch};
+use longstrand_variants::{Job, Outputs, Plan, ScoreOptions};
 
 use super::sequence::{self, Sequence, Snv, read_column, write_vcf};
 

@@ -12,8 +12,8 @@ use clap::Parser;
 
 pub use device::Device;
 pub use general::GeneralOptions;
-pub use model::load_model;
-pub use output::OutputOptions;
+pub use model::{ModelArgs, load_model};
+pub use output::{ExistingArgs, OutputOptions};
 
 use crate::commands::Command;
 

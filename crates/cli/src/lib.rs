@@ -9,6 +9,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod machine;
 pub mod progress;
+pub mod shown;
 
 use std::process::ExitCode;
 

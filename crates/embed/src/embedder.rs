@@ -7,7 +7,7 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::TILE;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{Chunking, Model, Request, Scratch, Tap};
+use longstrand_model::{Chunking, Meter, Model, Request, Scratch, Tap, Watch};
 use longstrand_seq::vocab::Vocabulary;
 use longstrand_seq::window::Window;
 
@@ -15,14 +15,13 @@ mod pass;
 mod rows;
 mod tokens;
 
-use pass::{Meter, Pass};
+use pass::Pass;
 pub(crate) use rows::{RowSink, WindowRows};
 use tokens::Tokens;
 
 use crate::error::UsageError;
 use crate::options::{EmbedOptions, Equivariant, Strands, layer_name};
 use crate::pool::{Cuts, Pooler};
-use crate::watch::Watch;
 
 /// A model and what is to be computed of each window.
 #[derive(Debug)]

@@ -8,14 +8,14 @@
 //!
 //! A [`Job`] says what to embed, how, and where to; [`Plan::new`] opens the input and checks that all of it fits
 //! together; [`Plan::run`] does it. Rows come in the order of the windows, with the same bits whatever the threads,
-//! batches and chunks, so that the output is the same bytes each time. Nothing is printed: a [`Watch`] is told.
+//! batches and chunks, so that the output is the same bytes each time. Nothing is printed: a [`Watch`](longstrand_model::Watch) is told.
 //!
 //! A batch is bounded by tokens, and there are three at most: one being read, one being computed, one being written. So
 //! memory does not grow with the input. A run that is resumed reads the windows that are done, to count them, and computes
 //! the others.
 //!
 //! ```no_run
-//! use longstrand_embed::{InputOptions, Job, Plan, Unwatched};
+//! use longstrand_embed::{InputOptions, Job, Plan};
 //! use longstrand_kernels::simd::Level;
 //! use longstrand_model::checkpoint::Checkpoint;
 //!
@@ -37,7 +37,7 @@ mod plan;
 mod pool;
 mod provenance;
 mod run;
-mod watch;
+mod warning;
 
 pub use embedder::Embedder;
 pub use error::{EmbedError, UsageError};
@@ -46,4 +46,3 @@ pub use options::{ComputeOptions, EmbedOptions, Equivariant, Layers, SpecialToke
 pub use plan::{Job, Outcome, OutputOptions, Plan};
 pub use pool::Pool;
 pub use run::Counts;
-pub use watch::{Notice, Unwatched, Watch};

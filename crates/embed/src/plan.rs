@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::input::InputKind;
 use longstrand_seq::window::{Partial, WindowOptions, WindowSize};
@@ -17,7 +18,7 @@ use crate::input::{self, InputOptions, Planned, Source};
 use crate::options::{ComputeOptions, EmbedOptions};
 use crate::provenance;
 use crate::run::{self, Counts, Run, batch_tokens};
-use crate::watch::{Notice, Watch};
+use crate::warning::Warning;
 
 /// What to embed, how, and where to.
 #[derive(Clone, Debug)]
@@ -214,7 +215,7 @@ impl Plan {
             Opened::Complete(written) => return Ok(Outcome { written, counts: None, bases_computed: 0 }),
         };
         if let Some(notice) = &self.source.notice {
-            watch.notice(&Notice::Input(notice.clone()));
+            watch.note(notice);
         }
         let batch_tokens = self.batch_tokens();
         let run = Run {
@@ -248,10 +249,10 @@ impl Plan {
 
 fn tell(flaws: &Flaws, watch: &dyn Watch) {
     if let Some(window) = &flaws.first_not_finite {
-        watch.notice(&Notice::NotFinite { vectors: flaws.not_finite, window: window.clone() });
+        watch.warn(&Warning::NotFinite { vectors: flaws.not_finite, window: window.clone() }.to_string());
     }
     if flaws.f16_overflows > 0 {
-        watch.notice(&Notice::F16Overflow { values: flaws.f16_overflows });
+        watch.warn(&Warning::F16Overflow { values: flaws.f16_overflows }.to_string());
     }
 }
 
@@ -273,7 +274,7 @@ impl InputOptions {
             return Ok(());
         }
         if self.is_sharded() {
-            watch.notice(&Notice::EmptyShard);
+            watch.warn(&Warning::EmptyShard.to_string());
             return Ok(());
         }
         Err(EmbedError::NoWindows { path: self.path.clone(), left_out: counts.left_out() })

@@ -1,8 +1,8 @@
 //! What the footer says of a table's origin.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
+use longstrand_model::Watch;
 use longstrand_seq::digest::{DigestError, digests};
 use longstrand_seq::window::Shard;
 use longstrand_table::{Destination, Metadata, Precision, TableError};
@@ -13,7 +13,6 @@ use crate::input::Selection;
 use crate::options::Equivariant;
 use crate::plan::Job;
 use crate::run::Counts;
-use crate::watch::Watch;
 
 /// The key under which the options stand.
 const OPTIONS: &str = "longstrand.options";
@@ -52,7 +51,7 @@ pub(crate) fn end(counts: &Counts) -> Metadata {
 fn inputs(files: &[&Path], watch: &dyn Watch) -> Result<Vec<Value>, EmbedError> {
     let mut advanced = |done, total| {
         watch.digested(done, total);
-        if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        watch.flow()
     };
     let files = digests(files, &mut advanced)
         .map_err(|DigestError { path, source }| EmbedError::Digest { path, source })?

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use longstrand_model::Watch;
 use longstrand_seq::window::WindowSource;
 use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, Flaws, TableError};
 
@@ -19,7 +20,6 @@ use workers::{Halt, Workers};
 
 use crate::embedder::Embedder;
 use crate::error::EmbedError;
-use crate::watch::Watch;
 
 /// Tokens from which on a window is worked on by all threads together.
 pub(crate) const LONG_WINDOW: usize = 16_384;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use longstrand_embed::{EmbedError, InputOptions, Job, Notice, Outcome, Plan, Unwatched, Watch};
+use longstrand_embed::{EmbedError, InputOptions, Job, Outcome, Plan};
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Unwatched, Watch};
 use longstrand_seq::window::{Partial, WindowSize};
 use longstrand_table::Existing;
 use tempfile::TempDir;
@@ -74,12 +75,12 @@ struct Until {
     bases: u64,
     done: AtomicU64,
     skipped: AtomicU64,
-    notices: Mutex<Vec<Notice>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Until {
     fn new(bases: u64) -> Self {
-        Self { bases, done: AtomicU64::new(0), skipped: AtomicU64::new(0), notices: Mutex::new(Vec::new()) }
+        Self { bases, done: AtomicU64::new(0), skipped: AtomicU64::new(0), warnings: Mutex::new(Vec::new()) }
     }
 }
 
@@ -92,8 +93,8 @@ impl Watch for Until {
         self.done.fetch_add(bases, Ordering::Relaxed);
     }
 
-    fn notice(&self, notice: &Notice) {
-        self.notices.lock().unwrap().push(notice.clone());
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
     }
 
     fn is_cancelled(&self) -> bool {
@@ -138,7 +139,7 @@ fn vectors_that_are_not_finite_are_told_once() {
     let watch = Until::new(u64::MAX);
     let job = job(&folder, "out.parquet");
     Plan::new(job, &checkpoint, Level::detect().unwrap()).unwrap().run(&watch).unwrap();
-    let told: Vec<String> = watch.notices.into_inner().unwrap().iter().map(ToString::to_string).collect();
+    let told = watch.warnings.into_inner().unwrap();
     assert_eq!(told, ["13 vectors are not finite, the first is of window chr1:1-200"]);
 }
 
@@ -272,7 +273,7 @@ fn an_empty_shard_is_a_whole_table_and_an_empty_run_is_an_error() {
     shard.input.shard = "2/9".parse().unwrap();
     let watch = Until::new(u64::MAX);
     assert_eq!(plan(&shard).unwrap().run(&watch).unwrap().written.rows, 0);
-    assert_eq!(*watch.notices.lock().unwrap(), [Notice::EmptyShard]);
+    assert_eq!(*watch.warnings.lock().unwrap(), ["this shard has no window"]);
 
     let mut of_n = job(&folder, "n.parquet");
     of_n.input.regions = vec!["chr2:1-200".into()];
@@ -291,8 +292,11 @@ fn a_window_beyond_the_training_window_is_told_once() {
     job.input.regions = vec!["chr1".into()];
     let watch = Until::new(u64::MAX);
     plan(&job).unwrap().run(&watch).unwrap();
-    let notices = watch.notices.into_inner().unwrap();
-    assert!(matches!(notices[..], [Notice::BeyondContext { n_bases: 1100, trained: 1024, .. }]), "{notices:?}");
+    let warnings = watch.warnings.into_inner().unwrap();
+    assert!(
+        matches!(&warnings[..], [one] if one.starts_with("windows of up to 1100 bases; the model was trained at 1024")),
+        "{warnings:?}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod output;
 mod scratch;
 mod strand;
 mod stream;
+mod watch;
 
 pub use crew::Crew;
 pub use encode::Chunking;
@@ -21,3 +22,4 @@ pub use model::Model;
 pub use output::{Observer, Request, Tap};
 pub use scratch::Scratch;
 pub use stream::State;
+pub use watch::{Meter, Unwatched, Watch};

@@ -34,7 +34,7 @@ mod sites;
 mod task;
 mod track;
 mod trails;
-mod watch;
+mod warning;
 mod window;
 
 pub use allele::{Reason, VariantType};
@@ -43,4 +43,3 @@ pub use mutagenesis::{LONGEST_HEAT_MAP, Mutagenesis};
 pub use options::{Anchor, Column, RefMismatch, Score, ScoreOptions, Strands};
 pub use run::{Counts, Job, Outcome, Outputs, Plan};
 pub use track::{Track, Tracked};
-pub use watch::{Notice, Unwatched, Watch};

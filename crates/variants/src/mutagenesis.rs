@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Destination, Existing, Opened, ScoreLayout, ScoreRow, ScoreWriter, WriteOptions, write_text};
@@ -24,7 +25,6 @@ use crate::resolve::Resolved;
 use crate::run::Counts;
 use crate::same_file::is_one_of;
 use crate::scorer::{Scored, Scorer};
-use crate::watch::{Notice, Watch};
 
 /// Sites that are scored together.
 const SITES: u64 = 1_024;
@@ -62,7 +62,7 @@ impl Mutagenesis {
     pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Counts, ScoreError> {
         let genome = Genome::open(&self.reference, &self.genome)?;
         if let Some(notice) = genome.notice() {
-            watch.notice(&Notice::Input(notice));
+            watch.note(&notice);
         }
         let interval = region::parse(&self.region, genome.contigs())
             .map_err(|error| ScoreError::Region { path: self.reference.clone(), error })?;
@@ -117,7 +117,7 @@ impl Mutagenesis {
             journal.turn(group as u64)?;
             let scored = scorer.score(&edits, journal, watch)?;
             output.write(&edits, &scored)?;
-            watch.records(end - interval.start, Some(interval.len()));
+            watch.counted(end - interval.start, Some(interval.len()));
         }
         Ok(())
     }

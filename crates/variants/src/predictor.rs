@@ -3,10 +3,8 @@
 use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::{Cpu, Rows, pool};
-use longstrand_model::{Chunking, Model, Observer, Request, Scratch, State, Tap};
+use longstrand_model::{Chunking, Meter, Model, Observer, Request, Scratch, State, Tap, Watch};
 use longstrand_seq::vocab::Vocabulary;
-
-use crate::watch::Watch;
 
 /// The watch has ended the run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,7 +89,8 @@ impl Predictor {
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
     ) -> Result<Vec<f64>, Cancelled> {
-        let mut pass = MeanPass { meter: self.meter(watch), range: range.clone(), sum: vec![0.0; self.model.width()] };
+        let mut pass =
+            MeanPass { meter: self.meter(watch, ids.len()), range: range.clone(), sum: vec![0.0; self.model.width()] };
         let request = Request { taps: &[Tap::Last], logits: false };
         finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))?;
         pass.sum.iter_mut().for_each(|sum| *sum /= range.len() as f64);
@@ -108,7 +107,7 @@ impl Predictor {
         take: impl FnMut(usize, &[f32]),
     ) -> Result<(), Cancelled> {
         let from = state.position();
-        let mut pass = LogitsPass { meter: self.meter(watch), from, take };
+        let mut pass = LogitsPass { meter: self.meter(watch, ids.len()), from, take };
         let request = Request { taps: &[], logits: true };
         finished(ids.chunks(self.chunk()).try_for_each(|ids| self.model.feed(state, ids, &request, scratch, &mut pass)))
     }
@@ -120,13 +119,14 @@ impl Predictor {
         watch: &dyn Watch,
         take: impl FnMut(usize, &[f32]),
     ) -> Result<(), Cancelled> {
-        let mut pass = LogitsPass { meter: self.meter(watch), from: 0, take };
+        let mut pass = LogitsPass { meter: self.meter(watch, ids.len()), from: 0, take };
         let request = Request { taps: &[], logits: true };
         finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))
     }
 
-    fn meter<'w>(&self, watch: &'w dyn Watch) -> Meter<'w> {
-        Meter { watch, work_per_base: self.model.work(1).max(1), left_over: 0 }
+    /// Follows a pass over so many bases.
+    fn meter<'w>(&self, watch: &'w dyn Watch, n_bases: usize) -> Meter<'w> {
+        Meter::new(watch, n_bases as u64, self.model.work(n_bases as u64))
     }
 }
 
@@ -146,25 +146,6 @@ fn finished(flow: ControlFlow<()>) -> Result<(), Cancelled> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Cancelled),
-    }
-}
-
-/// Tells the watch how many bases have been computed.
-struct Meter<'w> {
-    watch: &'w dyn Watch,
-    work_per_base: u64,
-    left_over: u64,
-}
-
-impl Meter<'_> {
-    fn advance(&mut self, work: u64) -> ControlFlow<()> {
-        let work = self.left_over + work;
-        self.watch.advanced(work / self.work_per_base);
-        self.left_over = work % self.work_per_base;
-        match self.watch.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
     }
 }
 

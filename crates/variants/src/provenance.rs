@@ -1,9 +1,9 @@
 //! What outputs say of their origin.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::digest::{DigestError, digests};
 use longstrand_table::Metadata;
@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::error::ScoreError;
 use crate::options::ScoreOptions;
-use crate::watch::Watch;
 
 /// All that decides a run's scores: the program, the model, the inputs' names and digests, and the options.
 #[derive(Clone, Debug)]
@@ -73,7 +72,7 @@ pub(crate) fn options(options: &ScoreOptions) -> Value {
 fn inputs(files: &[&Path], watch: &dyn Watch) -> Result<Vec<Value>, ScoreError> {
     let mut advanced = |done, total| {
         watch.digested(done, total);
-        if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        watch.flow()
     };
     let files = digests(files, &mut advanced)
         .map_err(|DigestError { path, source }| ScoreError::Digest { path, source })?

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::input::is_stream;
 use longstrand_seq::variant::{VariantFormat, VariantOutput, VariantReader, count_records};
@@ -26,7 +27,7 @@ use crate::options::ScoreOptions;
 use crate::provenance::{self, Identity};
 use crate::same_file::is_one_of;
 use crate::scorer::Scorer;
-use crate::watch::{Notice, Watch};
+use crate::warning::Warning;
 
 /// What to score, how, and where to.
 #[derive(Clone, Debug)]
@@ -187,7 +188,7 @@ impl Plan {
         };
         journal.remove()?;
         if counts.not_finite > 0 {
-            watch.notice(&Notice::NotFinite { scores: counts.not_finite });
+            watch.warn(&Warning::NotFinite { scores: counts.not_finite }.to_string());
         }
         Ok(Outcome { counts: Some(counts) })
     }
@@ -216,7 +217,7 @@ impl Plan {
                 counts.add(of_record);
                 sinks.write(record, of_record)?;
             }
-            watch.records(counts.records, shard.map_or(all, |(shard, all)| Some(records_of(shard, all))));
+            watch.counted(counts.records, shard.map_or(all, |(shard, all)| Some(records_of(shard, all))));
             group = groups.next(scorer)?;
         }
         sinks.finish(&counts, watch)?;
@@ -255,11 +256,11 @@ impl Plan {
 
     fn tell(&self, watch: &dyn Watch) {
         if let Some(notice) = &self.notice {
-            watch.notice(&Notice::Input(notice.clone()));
+            watch.note(notice);
         }
         let context = self.scorer.options().context.get();
         if let Some(trained) = self.trained_context.filter(|&trained| context > trained) {
-            watch.notice(&Notice::BeyondContext { context, trained });
+            watch.warn(&Warning::BeyondContext { context, trained }.to_string());
         }
     }
 }

@@ -9,7 +9,7 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model};
+use longstrand_model::{Crew, Model, Watch};
 use longstrand_seq::{Genome, Strand};
 use longstrand_table::Strands as Values;
 
@@ -25,7 +25,6 @@ use crate::resolve::Resolved;
 use crate::sites::{Reading, Site};
 use crate::task::{Answers, Bench, answer};
 use crate::trails::Trails;
-use crate::watch::Watch;
 use crate::window;
 
 /// A model, a reference and what is computed of each allele.

@@ -7,7 +7,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_model::{Crew, Scratch};
+use longstrand_model::{Crew, Scratch, Watch};
 use longstrand_seq::Strand;
 
 use crate::error::ScoreError;
@@ -15,7 +15,6 @@ use crate::journal::{Journal, Key};
 use crate::options::ScoreOptions;
 use crate::predictor::Predictor;
 use crate::reference::Reference;
-use crate::watch::Watch;
 
 /// Bases from which on a task is worked on by all threads together.
 const LONG_TASK: u64 = 16_384;

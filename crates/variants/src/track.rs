@@ -9,7 +9,7 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model, Scratch};
+use longstrand_model::{Crew, Model, Scratch, Watch};
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Existing, TrackForm, TrackWriter};
 
@@ -19,7 +19,6 @@ use crate::predictor::{BaseLogProbabilities, Predictor};
 use crate::reference::Reference;
 use crate::same_file::is_one_of;
 use crate::sites::pad;
-use crate::watch::{Notice, Watch};
 use crate::window;
 
 /// Bases of windows that are computed before their values are written.
@@ -73,7 +72,7 @@ impl Track {
         self.check(checkpoint)?;
         let genome = Genome::open(&self.reference, &self.genome)?;
         if let Some(notice) = genome.notice() {
-            watch.notice(&Notice::Input(notice));
+            watch.note(&notice);
         }
         let intervals = self.intervals(&genome)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
@@ -105,7 +104,7 @@ impl Track {
                     reference.count_ambiguous(interval.contig, &(position..position + values.len() as u64))?;
                 position += values.len() as u64;
                 tracked.bases += values.len() as u64;
-                watch.records(tracked.bases, Some(all));
+                watch.counted(tracked.bases, Some(all));
             }
         }
         tracks.finish()?;

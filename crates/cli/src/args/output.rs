@@ -11,12 +11,19 @@ pub struct OutputOptions {
     /// Where to write: a file named *.parquet (or *.pq), or else a folder of parts
     #[arg(short, long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(table_path))]
     pub output: PathBuf,
-    /// Go on behind what an earlier run of the same command has left; begin if there is nothing
+    #[command(flatten)]
+    existing: ExistingArgs,
+}
+
+/// What to do about outputs that exist.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ExistingArgs {
+    /// Go on where an earlier run of the same command was stopped; begin if there is nothing
     #[arg(long, conflicts_with = "force")]
-    pub resume: bool,
-    /// Replace an output that exists
+    resume: bool,
+    /// Replace outputs that exist
     #[arg(long)]
-    pub force: bool,
+    force: bool,
 }
 
 impl OutputOptions {
@@ -26,6 +33,13 @@ impl OutputOptions {
     }
 
     /// What to do about an output that exists.
+    pub fn existing(&self) -> Existing {
+        self.existing.existing()
+    }
+}
+
+impl ExistingArgs {
+    /// What to do about outputs that exist.
     pub fn existing(&self) -> Existing {
         match (self.resume, self.force) {
             (true, _) => Existing::Resume,

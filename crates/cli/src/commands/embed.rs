@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use clap::builder::TypedValueParser;
 use longstrand_embed::{
-    ComputeOptions, EmbedError, EmbedOptions, Equivariant, InputOptions, Job, Layers, Notice, Outcome,
-    OutputOptions as To, Plan, Pool, ReadOptions, SpecialTokens, Strands, Watch,
+    ComputeOptions, EmbedError, EmbedOptions, Equivariant, InputOptions, Job, Layers, Outcome, OutputOptions as To,
+    Plan, Pool, ReadOptions, SpecialTokens, Strands,
 };
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
@@ -16,11 +16,12 @@ use longstrand_table::{Destination, Precision, WriteOptions};
 
 use crate::args::flags::sam_flags;
 use crate::args::number::{above_zero, size};
-use crate::args::{Device, GeneralOptions, OutputOptions, load_model};
+use crate::args::{GeneralOptions, ModelArgs, OutputOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::Memory;
 use crate::progress::{Progress, format_bases};
+use crate::shown::Shown;
 
 /// Options of `longstrand embed`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,8 @@ pub struct Options {
     windows: WindowArgs,
     #[command(flatten)]
     reads: ReadArgs,
+    #[command(flatten)]
+    embedding: EmbeddingArgs,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -104,11 +107,7 @@ struct ReadArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Embedding")]
-struct ModelArgs {
-    /// A Hugging Face folder, a weight file beside its config.json, or organisation/name in the local Hugging Face cache
-    /// [default: the built-in model]
-    #[arg(long, value_name = "MODEL")]
-    model: Option<PathBuf>,
+struct EmbeddingArgs {
     /// `last` (output of the final norm), n (residual stream after block n), or several with commas
     #[arg(long, value_name = "LAYERS", default_value = "last", allow_hyphen_values = true)]
     layer: Layers,
@@ -143,9 +142,6 @@ struct WorkArgs {
     /// Tokens of short windows that are worked on together, or auto, from the available memory
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = auto, allow_negative_numbers = true)]
     batch_tokens: BatchTokens,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Device,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -173,7 +169,7 @@ struct BatchTokens(Option<NonZeroUsize>);
 /// - The output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let checkpoint = load_model(options.model.model.as_deref())?;
+    let checkpoint = options.model.load()?;
     let job = options.job(general);
     let destination = options.output.destination();
     let told = |error| told(error, &destination);
@@ -188,7 +184,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     });
     let progress = Progress::new(plan.planned().map(|planned| planned.bases), general.quiet);
     let started = Instant::now();
-    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
+    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt, unit: "windows" });
     progress.finish();
     let outcome = result.map_err(told)?;
     if !general.quiet {
@@ -199,7 +195,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
 
 impl Options {
     fn job(&self, general: &GeneralOptions) -> Job {
-        let (windows, reads, model) = (&self.windows, &self.reads, &self.model);
+        let (windows, reads, model) = (&self.windows, &self.reads, &self.embedding);
         Job {
             input: InputOptions {
                 path: self.input.clone(),
@@ -255,37 +251,6 @@ fn told(error: EmbedError, destination: &Destination) -> anyhow::Error {
     }
 }
 
-/// A run on stderr.
-struct Shown<'a> {
-    progress: &'a Progress,
-    interrupt: &'a Interrupt,
-}
-
-impl Watch for Shown<'_> {
-    fn digested(&self, bytes: u64, total: u64) {
-        self.progress.digest(bytes, total);
-    }
-
-    fn skipped(&self, bases: u64) {
-        self.progress.skip(bases);
-    }
-
-    fn advanced(&self, bases: u64) {
-        self.progress.add(bases);
-    }
-
-    fn notice(&self, notice: &Notice) {
-        match notice {
-            Notice::Input(_) => self.progress.note(notice.to_string()),
-            _ => self.progress.warn(notice.to_string()),
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.interrupt.check().is_err()
-    }
-}
-
 /// What a run has done, in a line.
 fn summary(outcome: &Outcome, seconds: f64, output: &str) -> String {
     let rows = outcome.written.rows;
@@ -322,8 +287,8 @@ fn describe(options: &Options, plan: &Plan, checkpoint: &Checkpoint) -> String {
         ("windows", planned.map_or_else(unknown, |planned| planned.windows.to_string())),
         ("bases", planned.map_or_else(unknown, |planned| planned.bases.to_string())),
         ("model", format!("{} ({})", checkpoint.name, checkpoint.config.family)),
-        ("layers", options.model.layer.to_string()),
-        ("pool", options.model.pool.to_string()),
+        ("layers", options.embedding.layer.to_string()),
+        ("pool", options.embedding.pool.to_string()),
         ("vector", format!("{} numbers", plan.width())),
         ("threads", plan.threads().to_string()),
         ("batch", format!("{} tokens", plan.batch_tokens())),

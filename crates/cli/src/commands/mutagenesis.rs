@@ -8,12 +8,12 @@ use longstrand_seq::GenomeOptions;
 use longstrand_variants::Mutagenesis;
 
 use crate::args::score::ScoreArgs;
-use crate::args::{GeneralOptions, OutputOptions, load_model};
-use crate::commands::score::ModelArgs;
-use crate::commands::scoring::{self, Shown};
+use crate::args::{GeneralOptions, ModelArgs, OutputOptions};
+use crate::commands::scoring;
 use crate::failure::say;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::shown::Shown;
 
 /// Options of `longstrand mutagenesis`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub struct Options {
 /// - An output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let checkpoint = load_model(options.model.model.as_deref())?;
+    let checkpoint = options.model.load()?;
     let parquet = options.output.destination();
     let job = Mutagenesis {
         reference: options.input,

@@ -12,11 +12,12 @@ use longstrand_table::Destination;
 use longstrand_variants::{Counts, Job, Outputs, Plan, RefMismatch, ScoreOptions};
 
 use crate::args::score::ScoreArgs;
-use crate::args::{Device, GeneralOptions, load_model};
-use crate::commands::scoring::{self, Shown};
+use crate::args::{ExistingArgs, GeneralOptions, ModelArgs};
+use crate::commands::scoring;
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::shown::Shown;
 
 /// Options of `longstrand score`.
 #[derive(Debug, clap::Args)]
@@ -57,12 +58,8 @@ struct OutputArgs {
     /// One row an allele, as text; *.gz is compressed; - for standard output
     #[arg(long, value_name = "FILE")]
     tsv: Option<PathBuf>,
-    /// Go on where an earlier run of the same command was stopped; begin if there is nothing
-    #[arg(long, conflicts_with = "force")]
-    resume: bool,
-    /// Replace outputs that exist
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    existing: ExistingArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,19 +79,6 @@ struct RecordArgs {
     shard: Shard,
 }
 
-/// Which model, and where it runs.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Model")]
-pub(super) struct ModelArgs {
-    /// A Hugging Face folder, a weight file beside its config.json, or organisation/name in the local Hugging Face cache
-    /// [default: the built-in model]
-    #[arg(long, value_name = "MODEL")]
-    pub(super) model: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    device: Device,
-}
-
 /// Scores, or says what would be scored.
 ///
 /// # Errors
@@ -104,7 +88,7 @@ pub(super) struct ModelArgs {
 /// - An output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let checkpoint = load_model(options.model.model.as_deref())?;
+    let checkpoint = options.model.load()?;
     let job = options.job(general)?;
     let outputs = job.outputs.clone();
     let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
@@ -145,7 +129,7 @@ impl Options {
                 parquet: outputs.parquet.as_ref().map(Destination::from_path),
                 tsv: outputs.tsv.clone(),
             },
-            existing: scoring::existing(outputs.resume, outputs.force),
+            existing: outputs.existing.existing(),
             threads: general.threads(),
             command: command_line(),
         })

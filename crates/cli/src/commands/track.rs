@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
-use longstrand_table::remove_temporaries;
+use longstrand_table::{Existing, remove_temporaries};
 use longstrand_variants::{Strands, Track};
 
 use crate::args::number::size;
-use crate::args::{GeneralOptions, load_model};
-use crate::commands::score::ModelArgs;
-use crate::commands::scoring::{self, Shown};
+use crate::args::{GeneralOptions, ModelArgs};
+use crate::commands::scoring;
 use crate::failure::say;
 use crate::interrupt::Interrupt;
 use crate::progress::{Progress, format_bases};
+use crate::shown::Shown;
 
 /// Options of `longstrand track`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub struct Options {
 /// - An output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let checkpoint = load_model(options.model.model.as_deref())?;
+    let checkpoint = options.model.load()?;
     let outputs = [options.surprisal.clone(), options.entropy.clone()];
     let job = Track {
         reference: options.input,
@@ -70,7 +70,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         strands: options.strand,
         surprisal: options.surprisal,
         entropy: options.entropy,
-        existing: scoring::existing(false, options.force),
+        existing: if options.force { Existing::Replace } else { Existing::Refuse },
         threads: general.threads(),
     };
     let interrupt = Interrupt::listen(general.quiet)?;

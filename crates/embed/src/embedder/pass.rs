@@ -3,42 +3,11 @@
 use std::ops::ControlFlow;
 
 use longstrand_kernels::Rows;
-use longstrand_model::{Observer, Tap};
+use longstrand_model::{Meter, Observer, Tap};
 
 use super::rows::WindowRows;
 use crate::options::layer_name;
 use crate::pool::Pooler;
-use crate::watch::Watch;
-
-/// Turns a model's units of work into bases.
-pub(super) struct Meter<'a> {
-    watch: &'a dyn Watch,
-    n_bases: u64,
-    work: u64,
-    done: u64,
-    told: u64,
-}
-
-impl<'a> Meter<'a> {
-    /// `work` stands for `n_bases` bases.
-    pub(super) fn new(watch: &'a dyn Watch, n_bases: u64, work: u64) -> Self {
-        Self { watch, n_bases, work, done: 0, told: 0 }
-    }
-
-    fn advance(&mut self, work: u64) -> ControlFlow<()> {
-        self.done += work;
-        let bases = u128::from(self.done) * u128::from(self.n_bases) / u128::from(self.work.max(1));
-        let bases = bases as u64;
-        if bases > self.told {
-            self.watch.advanced(bases - self.told);
-            self.told = bases;
-        }
-        match self.watch.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
 
 /// Pools what a pass gives, and hands it on at once where there are `rows` to take it.
 pub(super) struct Pass<'a, 'w> {

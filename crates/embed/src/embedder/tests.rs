@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Unwatched, Watch};
 use longstrand_seq::Strand;
 use longstrand_seq::strand::reverse_complement;
 use longstrand_seq::window::{SoftMask, Window};
@@ -11,7 +12,6 @@ use longstrand_table::EmbeddingRow;
 
 use super::{Embedder, RowSink};
 use crate::options::{EmbedOptions, Strands};
-use crate::watch::{Unwatched, Watch};
 
 static BUILTIN: LazyLock<Checkpoint> = LazyLock::new(|| Checkpoint::builtin().unwrap());
 

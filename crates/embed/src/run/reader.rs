@@ -2,11 +2,12 @@
 
 use std::sync::mpsc::SyncSender;
 
+use longstrand_model::Watch;
 use longstrand_seq::window::{SourceError, Window, WindowSource};
 
 use super::{Counts, LONG_WINDOW, Run};
 use crate::embedder::Embedder;
-use crate::watch::{Notice, Watch};
+use crate::warning::Warning;
 
 /// A window that is to be computed.
 pub(super) struct Task {
@@ -89,7 +90,7 @@ impl<'a> Reader<'a> {
         self.bases += n_bases;
         if let Some(trained) = self.trained_context.take_if(|trained| n_bases > *trained) {
             let (longest, whole_region) = (self.longest, self.takes_regions_whole);
-            self.watch.notice(&Notice::BeyondContext { n_bases, longest, trained, whole_region });
+            self.watch.warn(&Warning::BeyondContext { n_bases, longest, trained, whole_region }.to_string());
         }
         Some(Task { window, skip })
     }

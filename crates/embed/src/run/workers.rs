@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_model::{Crew, Scratch};
+use longstrand_model::{Crew, Scratch, Watch};
 use longstrand_table::{EmbeddingLayout, EmbeddingRow, EmbeddingRows};
 use rayon::ThreadPoolBuildError;
 
@@ -13,7 +13,6 @@ use super::Run;
 use super::reader::{Batch, Task};
 use crate::embedder::{Embedder, RowSink};
 use crate::error::EmbedError;
-use crate::watch::Watch;
 
 /// Bytes of vectors that go to the writer together.
 const ROWS_BYTES: usize = 4 << 20;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use longstrand_model::Watch;
 use longstrand_seq::variant::{NoIndex, VariantHeader, VariantOutput, VariantReader, VariantRecord, VariantWriter};
 use longstrand_table::{Existing, ScoreLayout, ScoreRow, ScoreWriter, TableError, TsvWriter, WriteOptions};
 
@@ -15,7 +16,7 @@ use crate::error::ScoreError;
 use crate::options::Column;
 use crate::provenance::Identity;
 use crate::scorer::{Scored, Scorer};
-use crate::watch::{Notice, Watch};
+use crate::warning::Warning;
 
 /// Something to be written, unless it is there already.
 pub(super) enum Opened<T> {
@@ -122,7 +123,7 @@ impl Sinks {
         let Some(writer) = self.variants else { return Ok(()) };
         match writer.finish()?.index {
             Ok(_) | Err(NoIndex::Stdout | NoIndex::PlainText) => {}
-            Err(why) => watch.notice(&Notice::NoIndex(why.to_string())),
+            Err(why) => watch.warn(&Warning::NoIndex(why.to_string()).to_string()),
         }
         Ok(())
     }

@@ -1,46 +1,10 @@
-//! What a run tells while it goes on, and how it is stopped.
+//! What a run warns of.
 
 use std::fmt;
 
-/// Follows a run. Methods are called from several threads.
-pub trait Watch: Sync {
-    /// Bytes of the input files whose digests have been taken, and bytes of all of them. Told before anything is computed.
-    fn digested(&self, bytes: u64, total: u64) {
-        let _ = (bytes, total);
-    }
-
-    /// Bases that need not be computed, as an earlier run has done them.
-    fn skipped(&self, bases: u64) {
-        let _ = bases;
-    }
-
-    /// Bases that have just been computed.
-    fn advanced(&self, bases: u64) {
-        let _ = bases;
-    }
-
-    /// Something that the user should know.
-    fn notice(&self, notice: &Notice) {
-        let _ = notice;
-    }
-
-    /// Whether the run is to stop. It is asked while inputs are digested, between windows and within long ones.
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-}
-
-/// A watch that looks away.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unwatched;
-
-impl Watch for Unwatched {}
-
-/// Something that the user should know.
+/// Something that may be wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Notice {
-    /// What the genome's reader has to say.
-    Input(String),
+pub(crate) enum Warning {
     /// Windows are longer than those that the model was trained at. Told once a run.
     BeyondContext {
         /// Bases of the first such window.
@@ -68,10 +32,9 @@ pub enum Notice {
     EmptyShard,
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Input(notice) => f.write_str(notice),
             Self::BeyondContext { n_bases, longest, trained, whole_region } => {
                 match longest {
                     Some(longest) => write!(f, "windows of up to {longest} bases")?,
@@ -104,13 +67,13 @@ mod tests {
 
     #[test]
     fn windows_beyond_the_context_are_told_with_what_is_known_of_them() {
-        let notice =
-            |longest, whole_region| Notice::BeyondContext { n_bases: 2000, longest, trained: 1024, whole_region };
+        let warning =
+            |longest, whole_region| Warning::BeyondContext { n_bases: 2000, longest, trained: 1024, whole_region };
         assert_eq!(
-            notice(Some(3000), false).to_string(),
+            warning(Some(3000), false).to_string(),
             "windows of up to 3000 bases; the model was trained at 1024, and what it makes of more is not known"
         );
-        assert!(notice(None, false).to_string().starts_with("a window of 2000 bases; "));
-        assert!(notice(Some(3000), true).to_string().ends_with("unless --window tiles it, as --window 1024"));
+        assert!(warning(None, false).to_string().starts_with("a window of 2000 bases; "));
+        assert!(warning(Some(3000), true).to_string().ends_with("unless --window tiles it, as --window 1024"));
     }
 }
