@@ -1,4 +1,4 @@
-//! Progress on stderr: bases done, bases a second and the time that is left.
+//! Progress on stderr: what is done, how fast, and the time that is left.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,32 +20,50 @@ pub struct Progress {
     bar: ProgressBar,
     log: Option<Log>,
     quiet: bool,
+    measure: Measure,
+    began: Instant,
+    /// Bases done by this run.
+    bases: AtomicU64,
+}
+
+/// What a run is measured in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Measure {
+    Bases,
+    /// What the run counts, such as records; the bases are shown as a rate alone.
+    Counted(&'static str),
 }
 
 /// Lines now and then.
 #[derive(Debug)]
 struct Log {
-    began: Instant,
     /// When the next line is due.
     due: Mutex<Instant>,
-    /// Bases done by this run.
-    done: AtomicU64,
 }
 
 impl Progress {
     /// Progress towards a number of bases, or without an end in sight.
     pub fn new(bases: Option<u64>, quiet: bool) -> Self {
+        Self::measured(Measure::Bases, bases, quiet)
+    }
+
+    /// Progress in what a run counts, such as `records`; how many there will be is told by [`Self::count`].
+    pub fn counting(unit: &'static str, quiet: bool) -> Self {
+        Self::measured(Measure::Counted(unit), None, quiet)
+    }
+
+    fn measured(measure: Measure, all: Option<u64>, quiet: bool) -> Self {
         let target = match quiet {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr_with_hz(REDRAWS),
         };
-        let bar = ProgressBar::with_draw_target(bases, target);
-        bar.set_style(style(bases.is_some()));
+        let bar = ProgressBar::with_draw_target(all, target);
+        bar.set_style(style(measure, all.is_some()));
         let log = (bar.is_hidden() && !quiet).then(Log::new);
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_secs(1));
         }
-        Self { bar, log, quiet }
+        Self { bar, log, quiet, measure, began: Instant::now(), bases: AtomicU64::new(0) }
     }
 
     /// How much of the inputs has been read to take their digests, before the run begins.
@@ -65,19 +83,41 @@ impl Progress {
 
     /// Bases that have just been done.
     pub fn add(&self, bases: u64) {
-        self.bar.inc(bases);
-        let Some(log) = &self.log else { return };
-        log.done.fetch_add(bases, Ordering::Relaxed);
-        if log.is_due() {
-            let rate = log.done.load(Ordering::Relaxed) as f64 / log.began.elapsed().as_secs_f64().max(1e-9);
-            say(&line(self.bar.position(), self.bar.length(), rate));
+        self.bases.fetch_add(bases, Ordering::Relaxed);
+        match self.measure {
+            Measure::Bases => self.bar.inc(bases),
+            Measure::Counted(_) => self.bar.set_message(format!("  {}/s", format_bases(self.rate()))),
+        }
+        if self.log.as_ref().is_some_and(Log::is_due) {
+            say(&self.line());
         }
     }
 
-    /// How many of what the run counts are done; shown beside the bases.
-    pub fn count(&self, done: u64, all: Option<u64>, unit: &str) {
-        let all = all.map(|all| format!(" of {all}")).unwrap_or_default();
-        self.bar.set_message(format!("  {done}{all} {unit}"));
+    /// How many of what the run counts are done, and how many there will be where that is known.
+    pub fn count(&self, done: u64, all: Option<u64>) {
+        if let Some(all) = all.filter(|&all| self.bar.length() != Some(all)) {
+            self.bar.set_length(all);
+            self.bar.set_style(style(self.measure, true));
+        }
+        self.bar.set_position(done);
+    }
+
+    /// Bases a second.
+    fn rate(&self) -> f64 {
+        self.bases.load(Ordering::Relaxed) as f64 / self.seconds()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// A line of a log.
+    fn line(&self) -> String {
+        let (done, all) = (self.bar.position(), self.bar.length());
+        match self.measure {
+            Measure::Bases => line(done, all, self.rate()),
+            Measure::Counted(unit) => counted_line(done, all, unit, self.rate(), self.seconds()),
+        }
     }
 
     /// Prints a warning above the line.
@@ -100,8 +140,7 @@ impl Progress {
 
 impl Log {
     fn new() -> Self {
-        let began = Instant::now();
-        Self { began, due: Mutex::new(began + BETWEEN_LINES), done: AtomicU64::new(0) }
+        Self { due: Mutex::new(Instant::now() + BETWEEN_LINES) }
     }
 
     /// Whether a line is due; then the next one is due later.
@@ -125,6 +164,20 @@ fn line(done: u64, all: Option<u64>, rate: f64) -> String {
     format!("{shown} of {all} done ({percent}%), {rate_shown}/s, about {} left", format_seconds(left))
 }
 
+/// A line of a log of what is counted: `rate` is in bases a second.
+fn counted_line(done: u64, all: Option<u64>, unit: &str, rate: f64, seconds: f64) -> String {
+    let rate = format_bases(rate);
+    let Some(all) = all else { return format!("{done} {unit} done, {rate}/s") };
+    let left = match done {
+        0 => String::new(),
+        done => {
+            let left = all.saturating_sub(done) as f64 * seconds / done as f64;
+            format!(", about {} left", format_seconds(left))
+        }
+    };
+    format!("{done} of {all} {unit} done ({}%), {rate}/s{left}", percent(done, all))
+}
+
 fn percent(part: u64, all: u64) -> u64 {
     (u128::from(part) * 100 / u128::from(all.max(1))) as u64
 }
@@ -138,10 +191,16 @@ fn format_seconds(seconds: f64) -> String {
     }
 }
 
-fn style(has_end: bool) -> ProgressStyle {
-    let template = match has_end {
-        true => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {eta} left{msg}",
-        false => "{spinner} {done}  {rate}  {elapsed}{msg}",
+fn style(measure: Measure, has_end: bool) -> ProgressStyle {
+    let unit = match measure {
+        Measure::Bases => "",
+        Measure::Counted(unit) => unit,
+    };
+    let template = match (measure, has_end) {
+        (Measure::Bases, true) => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {eta} left{msg}",
+        (Measure::Bases, false) => "{spinner} {done}  {rate}  {elapsed}{msg}",
+        (Measure::Counted(_), true) => "{wide_bar} {percent:>3}%  {pos} of {len} {unit}  {eta} left{msg}",
+        (Measure::Counted(_), false) => "{spinner} {pos} {unit}  {elapsed}{msg}",
     };
     let bases = |bases: f64| -> String { format_bases(bases) };
     ProgressStyle::with_template(template)
@@ -151,6 +210,9 @@ fn style(has_end: bool) -> ProgressStyle {
         })
         .with_key("all", move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
             let _ = to.write_str(&bases(state.len().unwrap_or(0) as f64));
+        })
+        .with_key("unit", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let _ = to.write_str(unit);
         })
         .with_key("rate", move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
             let _ = write!(to, "{}/s", bases(state.per_sec()));
@@ -180,7 +242,7 @@ mod tests {
 
     #[test]
     fn both_styles_are_well_formed_and_skipped_bases_count_as_done() {
-        style(false);
+        style(Measure::Bases, false);
         let progress = Progress::new(Some(100), true);
         progress.skip(40);
         progress.add(2);
@@ -198,10 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_shown_with_its_unit() {
+        let progress = Progress::counting("records", true);
+        progress.add(1_000);
+        progress.count(50, None);
+        assert!(progress.line().starts_with("50 records done, "), "{}", progress.line());
+        progress.count(100, Some(400));
+        assert_eq!((progress.bar.position(), progress.bar.length()), (100, Some(400)));
+        assert_eq!(
+            counted_line(100, Some(400), "records", 2_000.0, 60.0),
+            "100 of 400 records done (25%), 2.0 kb/s, about 3 min left"
+        );
+        assert_eq!(counted_line(0, Some(400), "records", 0.0, 60.0), "0 of 400 records done (0%), 0 b/s");
+    }
+
+    #[test]
     fn a_line_is_due_once_an_interval() {
         let log = Log::new();
         assert!(!log.is_due());
-        *log.due.lock().unwrap() = log.began;
+        *log.due.lock().unwrap() = Instant::now();
         assert!(log.is_due());
         assert!(!log.is_due());
     }

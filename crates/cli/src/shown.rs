@@ -11,8 +11,6 @@ pub struct Shown<'a> {
     pub progress: &'a Progress,
     /// What stops it.
     pub interrupt: &'a Interrupt,
-    /// What the run counts.
-    pub unit: &'static str,
 }
 
 impl Watch for Shown<'_> {
@@ -29,7 +27,7 @@ impl Watch for Shown<'_> {
     }
 
     fn counted(&self, done: u64, all: Option<u64>) {
-        self.progress.count(done, all, self.unit);
+        self.progress.count(done, all);
     }
 
     fn note(&self, message: &str) {

@@ -59,7 +59,7 @@ struct WindowArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "regions")]
     bed: Vec<PathBuf>,
     /// Embed only a region, 1-based and closed, as 20:1,000-2,000 [repeatable]
-    #[arg(long = "region", id = "regions", value_name = "REGION")]
+    #[arg(short, long = "region", visible_alias = "regions", id = "regions", value_name = "REGION")]
     regions: Vec<String>,
     /// Bases of a window, or `contig` for whole contigs; centred on BED intervals. Of sizes, k, M and G stand for 1,000,
     /// 1,000,000 and 1,000,000,000 [default: 1024 over contigs, a region or interval as it is]
@@ -184,7 +184,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     });
     let progress = Progress::new(plan.planned().map(|planned| planned.bases), general.quiet);
     let started = Instant::now();
-    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt, unit: "windows" });
+    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let outcome = result.map_err(told)?;
     if !general.quiet {

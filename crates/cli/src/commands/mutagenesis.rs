@@ -25,7 +25,7 @@ pub struct Options {
     /// FASTA (plain, gzip, bgzip) or 2bit
     pub input: PathBuf,
     /// The region to mutate, 1-based and closed
-    #[arg(long, value_name = "REGION")]
+    #[arg(short, long, value_name = "REGION")]
     region: String,
     #[command(flatten)]
     output: OutputOptions,
@@ -64,9 +64,9 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     };
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit(move || parquet.remove_temporaries());
-    let progress = Progress::new(None, general.quiet);
+    let progress = Progress::counting("positions", general.quiet);
     let started = Instant::now();
-    let watch = Shown { progress: &progress, interrupt: &interrupt, unit: "positions" };
+    let watch = Shown { progress: &progress, interrupt: &interrupt };
     let result = job.run(&checkpoint, Level::detect()?, &watch);
     progress.finish();
     let counts = result.map_err(|error| scoring::told(error, job.is_resumable()))?;

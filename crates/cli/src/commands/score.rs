@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
 use longstrand_seq::variant::{VariantFormat, VariantOutput};
@@ -24,14 +25,14 @@ use crate::shown::Shown;
 #[command(after_help = "Examples:
   longstrand score calls.vcf.gz --reference genome.fa.gz -o scored.vcf.gz
   longstrand score calls.bcf --reference genome.2bit --parquet scores.parquet --score masked,embedding --context 8192
-  longstrand score calls.vcf.gz --reference genome.fa --regions 20:1-2,000,000 -o - | bcftools view -i 'LS_MASKED<-5'
+  longstrand score calls.vcf.gz --reference genome.fa --regions 20:1-2,000,000 -Ob -o - | bcftools view -i 'LS_MASKED<-5'
   longstrand score calls.vcf.gz --reference genome.fa --model mamba/ --anchor block --context 131072 -o scored.bcf
   longstrand score calls.vcf.gz --reference genome.fa -o part_3.vcf.gz --shard 3/8 --resume")]
 pub struct Options {
     /// VCF or BCF (plain, gzip or bgzip), told by content; - for standard input
     pub input: PathBuf,
     /// The genome that the variants are told against: FASTA (plain, gzip, bgzip) or 2bit
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE")]
     reference: PathBuf,
     #[command(flatten)]
     outputs: OutputArgs,
@@ -49,9 +50,12 @@ pub struct Options {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Outputs (at least one)")]
 struct OutputArgs {
-    /// The records with their scores in INFO: *.vcf, *.vcf.gz or *.bcf, with an index beside it; - for VCF to standard output
+    /// The records with their scores in INFO: *.vcf, *.vcf.gz or *.bcf, with an index beside it; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The format of -o: v for VCF, z for VCF in bgzip, b for BCF [default: as the name ends; v for standard output]
+    #[arg(short = 'O', long, value_name = "v|z|b", value_parser = output_type(), requires = "output")]
+    output_type: Option<VariantFormat>,
     /// One row an allele: a file named *.parquet, or a folder of parts
     #[arg(long, value_name = "PATH")]
     parquet: Option<PathBuf>,
@@ -66,7 +70,7 @@ struct OutputArgs {
 #[command(next_help_heading = "Records")]
 struct RecordArgs {
     /// Only records that overlap a region, 1-based and closed, as 20:1,000-2,000; needs an index [repeatable]
-    #[arg(long, value_name = "REGION")]
+    #[arg(short, long, visible_alias = "region", value_name = "REGION")]
     regions: Vec<String>,
     /// What becomes of a record whose REF is not the reference's: error, skip (no score, and a reason) or ignore
     #[arg(long, value_name = "POLICY", default_value = "error")]
@@ -100,9 +104,9 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         let outputs = outputs.clone();
         move || outputs.remove_temporaries()
     });
-    let progress = Progress::new(None, general.quiet);
+    let progress = Progress::counting("records", general.quiet);
     let started = Instant::now();
-    let result = plan.run(&checkpoint, &Shown { progress: &progress, interrupt: &interrupt, unit: "records" });
+    let result = plan.run(&checkpoint, &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let outcome = result.map_err(|error| scoring::told(error, outputs.is_resumable()))?;
     if !general.quiet {
@@ -125,7 +129,7 @@ impl Options {
             options: ScoreOptions { ref_mismatch: self.records.ref_mismatch, ..self.scores.options() },
             shard: self.records.shard,
             outputs: Outputs {
-                variants: outputs.output.as_ref().map(variants).transpose()?,
+                variants: outputs.variants()?,
                 parquet: outputs.parquet.as_ref().map(Destination::from_path),
                 tsv: outputs.tsv.clone(),
             },
@@ -154,19 +158,32 @@ impl Options {
     }
 }
 
-/// The file of variants and its format.
-fn variants(path: &PathBuf) -> anyhow::Result<(VariantOutput, VariantFormat)> {
-    let output = VariantOutput::from_path(path);
-    if output == VariantOutput::Stdout {
-        return Ok((output, VariantFormat::Vcf));
+impl OutputArgs {
+    /// Where the records go and in which format, if they go anywhere.
+    fn variants(&self) -> Result<Option<(VariantOutput, VariantFormat)>, Usage> {
+        let Some(path) = &self.output else { return Ok(None) };
+        let output = VariantOutput::from_path(path);
+        let by_name = match output {
+            VariantOutput::Stdout => Some(VariantFormat::Vcf),
+            VariantOutput::File(_) => VariantFormat::from_path(path),
+        };
+        let format = self.output_type.or(by_name).ok_or_else(|| {
+            Usage(format!(
+                "-o: expected a name that ends in .vcf, .vcf.gz, .vcf.bgz or .bcf, or -O, found {}",
+                path.display()
+            ))
+        })?;
+        Ok(Some((output, format)))
     }
-    match VariantFormat::from_path(path) {
-        Some(format) => Ok((output, format)),
-        None => {
-            let message = format!("-o: expected a name that ends in .vcf, .vcf.gz or .bcf, found {}", path.display());
-            Err(Usage(message).into())
-        }
-    }
+}
+
+/// The formats of `-O`, as bcftools names them.
+fn output_type() -> impl TypedValueParser<Value = VariantFormat> {
+    PossibleValuesParser::new(["v", "z", "b"]).map(|name| match name.as_str() {
+        "v" => VariantFormat::Vcf,
+        "z" => VariantFormat::VcfGz,
+        _ => VariantFormat::Bcf,
+    })
 }
 
 /// The command line, with quotes where a shell needs them.

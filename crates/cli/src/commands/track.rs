@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     entropy: Option<PathBuf>,
     /// Only a region, 1-based and closed [repeatable; default: everything]
-    #[arg(long = "region", value_name = "REGION")]
+    #[arg(short, long = "region", visible_alias = "regions", value_name = "REGION")]
     regions: Vec<String>,
     /// Bases of a window, an even number; of a block for a causal model, which has read one to two blocks before a base
     #[arg(long, value_name = "N", default_value = "1024", value_parser = size, allow_negative_numbers = true)]
@@ -75,9 +75,9 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     };
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit(move || outputs.iter().flatten().for_each(|path| remove_temporaries(path)));
-    let progress = Progress::new(None, general.quiet);
+    let progress = Progress::counting("bases", general.quiet);
     let started = Instant::now();
-    let watch = Shown { progress: &progress, interrupt: &interrupt, unit: "bases" };
+    let watch = Shown { progress: &progress, interrupt: &interrupt };
     let result = job.run(&checkpoint, Level::detect()?, &watch);
     progress.finish();
     let tracked = result.map_err(|error| scoring::told(error, false))?;
