@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("crates/seq", &[]),
-    ("crates/table", &[]),
+    ("crates/table", &["longstrand-seq"]),
     ("crates/model", &["longstrand-kernels", "longstrand-seq"]),
     ("crates/embed", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
     ("crates/variants", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),

@@ -161,7 +161,7 @@ fn a_picture_that_would_be_too_long() {
     draw("chr7:1-5").args("--force").succeeds();
     let genome = bench.workdir.text("genome.fa");
     let over = bench.mutagenesis("chr7:1-5", "out.parquet").args("--force --svg").arg(bench.workdir.path("genome.fa"));
-    over.fails(USAGE, &["--svg", "genome.fa is the genome"]);
+    over.fails(USAGE, &["genome.fa is one of the inputs"]);
     assert_eq!(bench.workdir.text("genome.fa"), genome);
     assert!(bench.workdir.text("map.svg").starts_with("<svg"));
 }
@@ -196,4 +196,77 @@ fn a_stopped_run_is_resumed_to_the_same_bytes() {
     // What is whole is left as it is.
     run("out", "--resume").succeeds();
     run("out", "").fails(ERROR, &["exists"]);
+}
+
+#[test]
+fn every_output_that_is_asked_for_is_written() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let path = |name: &str| bench.workdir.path(name);
+    let run = |options: &str| bench.mutagenesis("chr7:101-130", "out.parquet").args("--context 64").args(options);
+    let all = |options: &str| run(options).arg("--tsv").arg(path("out.tsv")).arg("--svg").arg(path("out.svg"));
+    all("").succeeds();
+    let table = Scores::read_parquet(&path("out.parquet"));
+    assert_eq!(Scores::parse(&bench.workdir.text("out.tsv")), table);
+    let streamed = run("--force --tsv -").succeeds().stdout;
+    assert_eq!(Scores::parse(&streamed), table);
+    // Of what is whole nothing is written again; of what is not, all.
+    let whole = ["out.parquet", "out.tsv", "out.svg"].map(|name| fs::read(path(name)).expect("an output"));
+    all("--resume").succeeds();
+    for missing in ["out.svg", "out.tsv", "out.parquet"] {
+        fs::remove_file(path(missing)).expect("an output");
+        if missing == "out.parquet" {
+            // Texts alone do not tell whose they are.
+            all("--resume").fails(ERROR, &["out.tsv exists", "--force"]);
+            all("--force").succeeds();
+        } else {
+            all("--resume").succeeds();
+        }
+        let found = ["out.parquet", "out.tsv", "out.svg"].map(|name| fs::read(path(name)).expect("an output"));
+        assert!(found == whole, "without {missing}");
+    }
+    all("--resume --strand forward").fails(ERROR, &["out.parquet", "a different run", "options.strand"]);
+}
+
+#[test]
+fn parts_without_a_journal_are_not_gone_on_with() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let path = |name: &str| bench.workdir.path(name);
+    let run = |output: &str| bench.mutagenesis("chr7:101-130", output).args("--context 64 --resume");
+    run("parts/").succeeds();
+    let part = path("parts").join("part-00000.parquet");
+    assert_eq!(Scores::read_parquet(&part).rows().len(), 81);
+    // A folder without its last part, and the parts of a file that was never put together.
+    fs::create_dir(path(".out.parquet.parts")).expect("a folder");
+    fs::rename(&part, path(".out.parquet.parts").join("part-00000.parquet")).expect("a part");
+    for (output, file) in [("out.parquet", path("out.parquet")), ("parts/", part)] {
+        run(output).succeeds();
+        assert_eq!(Scores::read_parquet(&file).rows().len(), 81, "{output}");
+    }
+    assert_eq!(fs::read_dir(path("parts")).expect("a folder").count(), 1);
+    assert!(!path(".out.parquet.parts").exists());
+}
+
+#[test]
+fn outputs_that_belong_to_other_files() {
+    let bench = Bench::new(Family::CaduceusPh);
+    for (name, says) in [("genome.fa.fai", "is the index of the input"), ("out.parquet", "two outputs are")] {
+        let command = bench.mutagenesis("chr7:1-5", "out.parquet").arg("--svg").arg(bench.workdir.path(name));
+        command.fails(USAGE, &[name, says]);
+    }
+    assert!(!bench.workdir.path("out.parquet").exists());
+}
+
+#[test]
+fn a_context_beyond_what_the_model_was_trained_at_is_told() {
+    let workdir = Workdir::new(env!("CARGO_BIN_EXE_longstrand-under-test"), Family::CaduceusPh);
+    let contig = Contig::random("chr7", 20_000, 31);
+    let genome = workdir.write("genome.fa", contig.fasta());
+    let builtin = |name: &str, options: &str| {
+        let command = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test")).arg(name).arg(&genome);
+        command.args("-q --context 8192").args(options).succeeds().stderr
+    };
+    let out = workdir.path("out.parquet").display().to_string();
+    let told = "windows of 8192 bases; the model was trained at";
+    assert!(builtin("mutagenesis", &format!("--region chr7:5-6 --strand forward -o {out}")).contains(told));
+    assert!(builtin("track", "--region chr7:5-6 --strand forward --entropy -").contains(told));
 }

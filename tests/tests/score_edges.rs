@@ -381,6 +381,104 @@ fn contexts_that_are_no_windows() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn contexts_that_do_not_fit_into_memory() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let variants = bench.workdir.write("in.vcf", bench.vcf(&[bench.long.snv(5)]));
+    let says = ["--context 4294967294", "GiB of memory", "are available", "at most"];
+    for score in ["masked", "wildtype", "embedding"] {
+        let command = bench.workdir.score(&variants, bench.reference()).args("--tsv - --context 4294967294 --score");
+        command.arg(score).fails(USAGE, &says);
+    }
+    let region = bench.workdir.command("mutagenesis", bench.reference()).args("--region long:5-9 --context 4294967294");
+    region.arg("-o").arg(bench.workdir.path("out.parquet")).fails(USAGE, &says);
+    let track = bench.workdir.command("track", bench.reference());
+    track.args("--surprisal - --context 4294967294").fails(USAGE, &says);
+    // A causal model's windows are no longer than the genome, and its state does not grow.
+    let causal = Bench::new(Family::Mamba);
+    let long = causal.scores(&[causal.long.snv(500)], "--context 4294967294").values("likelihood");
+    assert_eq!(long, causal.scores(&[causal.long.snv(500)], "--context 80000").values("likelihood"));
+}
+
+#[test]
+fn what_is_never_scored_may_lie_anywhere() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let records: Vec<String> = ["G]long:900]", "*", "<*>", "<NON_REF>", ".", "<INS>", "<CNV>"]
+        .iter()
+        .flat_map(|alternates| [record("elsewhere", 7, "A", alternates), record("short", 900, "A", alternates)])
+        .collect();
+    let scores = bench.scores(&records, "--score masked");
+    let reasons = scores.texts("reason");
+    assert_eq!(reasons[..4], ["breakend", "breakend", "overlapping_deletion", "overlapping_deletion"]);
+    assert!(!reasons.contains(&"not_in_reference") && !reasons.contains(&""), "{reasons:?}");
+    // Beside one that would be scored, the contig is looked for.
+    bench.refused(&[record("elsewhere", 7, "A", "*,C")], "", &["unknown contig \"elsewhere\""]);
+}
+
+#[test]
+fn ends_that_records_tell() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let at =
+        |alternates: &str, info: &str| format!("long\t500\t.\t{}\t{alternates}\t.\t.\t{info}", bench.long.at(500..501));
+    let records = [
+        at("<DEL>", "END=520;SVLEN=-20"),
+        at("<DEL>", "END=520;SVLEN=-19"),
+        at("<DUP>", "END=519;SVLEN=20"),
+        at("<DEL>,<INV>", "END=530;SVLEN=-20,30"),
+        at("<DEL>,<INV>", "END=525;SVLEN=-20,30"),
+        at("<INS>", "END=500"),
+        at("<DEL>", "."),
+        bench.long.record(500, 4, "A"),
+        at("<NON_REF>", "END=700"),
+    ];
+    let scores = bench.scores(&records, "--score embedding");
+    let (told, disagrees, none) = ("", "end_and_svlen_disagree", "no_end");
+    let others = ["symbolic_allele", none, "", "unspecified_allele"];
+    let expected = [told, disagrees, disagrees, told, told, told, disagrees];
+    assert_eq!(scores.texts("reason"), [&expected[..], &others].concat());
+    let ends = ["520", "", "", "520", "530", "520", "", "500", "", "503", "700"];
+    assert_eq!(scores.texts("end"), ends);
+    // An end that the reference does not have.
+    let beyond = at("<DEL>", "END=40001");
+    bench.refused(
+        std::slice::from_ref(&beyond),
+        "",
+        &["line 6", "long:500", "an END of at most 40000", "found 40001", "--ref-mismatch skip"],
+    );
+    for policy in ["skip", "ignore"] {
+        let options = format!("--score embedding --ref-mismatch {policy}");
+        assert_eq!(bench.reasons(std::slice::from_ref(&beyond), &options), ["not_in_reference"]);
+    }
+}
+
+#[test]
+fn many_alternates_of_one_record() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let base = bench.long.at(500..501);
+    let other = bench.long.snv(500).split('\t').nth(4).expect("ALT").to_owned();
+    let (deletions, lengths) = (vec!["<DEL>"; 100_000].join(","), vec!["-100000"; 100_000].join(","));
+    let line = format!("long\t500\t.\t{base}\t{other},{deletions}\t.\t.\tSVLEN=0,{lengths}");
+    let started = std::time::Instant::now();
+    let reasons = bench.reasons(&[line], "--score masked --ref-mismatch skip");
+    assert_eq!((reasons.len(), &*reasons[0], &*reasons[100_000]), (100_001, "", "not_in_reference"));
+    // Looking each of them up anew takes minutes.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn groups_that_end_by_their_bytes_change_no_score() {
+    let bench = Bench::new(Family::Mamba);
+    // Each record is several MiB: a group has a few of them.
+    let information = format!("NOTE={}", "x".repeat(6 << 20));
+    let records: Vec<String> = (0..14).map(|i| bench.long.snv(1_000 + 700 * (i % 5))).collect();
+    let long: Vec<String> =
+        records.iter().map(|line| line.replace("\t.\t.\t.", &format!("\t.\t.\t{information}"))).collect();
+    for options in ["--score likelihood,embedding --context 64", "--anchor contig --tail 40"] {
+        assert_eq!(bench.scores(&long, options), bench.scores(&records, options), "{options}");
+    }
+}
+
+#[test]
 fn lines_that_are_no_records() {
     let bench = Bench::new(Family::CaduceusPh);
     for (line, says) in [

@@ -3,12 +3,18 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{fs, path::PathBuf, process, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process, thread,
+    time::Duration,
+};
 
+use longstrand_seq::variant::VariantReader;
 use longstrand_tests::{
     command::{Longstrand, Running},
     synthetic::{Family, ids},
-    variants::{Contig, Scores, bcftools, body, has_bcftools, vcf, without_command},
+    variants::{Contig, Scores, bcftools, body, has_bcftools, record, vcf, without_command},
     workdir::Workdir,
 };
 
@@ -404,7 +410,7 @@ fn outputs_that_may_not_be_written() {
     let twice = bench.score("in.vcf").arg("-o").arg(path("out.vcf")).arg("--tsv").arg(path("./out.vcf"));
     twice.fails(USAGE, &["two outputs are", "out.vcf"]);
     bench.score("in.vcf").args("-o - --tsv -").fails(USAGE, &["only one output"]);
-    bench.score("in.vcf").arg("-o").arg(path("out.txt")).fails(USAGE, &[".vcf, .vcf.gz or .bcf"]);
+    bench.score("in.vcf").arg("-o").arg(path("out.txt")).fails(USAGE, &["-o: expected a name that ends in", ".bcf"]);
     assert_eq!((bench.workdir.names(), bench.workdir.text("in.vcf")), (before, input));
 
     for (flag, name) in [("-o", "out.vcf"), ("--tsv", "out.tsv"), ("--parquet", "out.parquet")] {
@@ -454,9 +460,11 @@ fn a_run_that_has_ended_is_not_repeated() {
         assert_eq!(score(outputs, "--resume --strand forward").run().code, Some(ERROR), "{outputs:?}");
         outputs.iter().for_each(|(_, name)| fs::remove_file(bench.workdir.path(name)).expect("an output"));
     }
-    // An output that is not there is not complete, and a text alone or a stream tells nothing.
+    // An output that is not there is written with all others; a text alone or a stream tells nothing.
     score(&[vcf], "").succeeds();
-    score(&[vcf, tsv], "--resume").fails(ERROR, &["out.vcf exists", "--force"]);
+    score(&[vcf, tsv], "--resume").succeeds();
+    assert_eq!(Scores::parse(&bench.workdir.text("out.tsv")).rows().len(), 10);
+    fs::remove_file(bench.workdir.path("out.tsv")).expect("an output");
     score(&[vcf], "--resume --tsv -").fails(ERROR, &["out.vcf exists"]);
     score(&[tsv], "").succeeds();
     score(&[tsv], "--resume").fails(ERROR, &["out.tsv exists"]);
@@ -491,17 +499,26 @@ impl Long {
         self.bench.workdir.path(&format!(".{folder}.vcf.journal"))
     }
 
+    /// What lies under temporary names for an output or its index.
+    fn temporaries(&self) -> Vec<String> {
+        self.bench.workdir.names().into_iter().filter(|name| name.ends_with(".tmp")).collect()
+    }
+
     /// Waits until the journal has answers of a group more than it had.
     fn wait_for_answers(&self, running: &mut Running, folder: &str, more_than: u64) {
-        running.wait_for(&self.journal(folder));
-        loop {
-            let bytes = fs::metadata(self.journal(folder)).map_or(0, |file| file.len());
-            if bytes > more_than + 50_000 {
-                return;
-            }
-            running.wait_for(&self.journal(folder));
-            thread::sleep(Duration::from_millis(5));
+        wait_for_answers(running, &self.journal(folder), more_than);
+    }
+}
+
+/// Waits until a journal has answers of a group more than so many bytes.
+fn wait_for_answers(running: &mut Running, journal: &Path, more_than: u64) {
+    loop {
+        running.wait_for(journal);
+        let bytes = fs::metadata(journal).map_or(0, |file| file.len());
+        if bytes > more_than + 50_000 {
+            return;
         }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -559,4 +576,99 @@ fn a_stopped_run_is_resumed_to_the_same_bytes() {
     long.run("out", "--resume").succeeds();
     assert!(long.bench.bytes("out.vcf") == before);
     long.run("out", "--resume --strand reverse").fails(ERROR, &["exists"]);
+}
+
+#[test]
+fn what_a_killed_run_leaves_goes_with_the_next_and_a_live_run_keeps_its_own() {
+    let long = Long::new();
+    let path = |name: &str| long.bench.workdir.path(name);
+    let run = |options: &str| {
+        let command = long.bench.score("in.vcf").args(long.options).args(options).arg("-o").arg(path("x.vcf.gz"));
+        command.arg("--tsv").arg(path("x.tsv"))
+    };
+    for options in ["--resume", "--force"] {
+        let mut running = run("--force").start();
+        wait_for_answers(&mut running, &path(".x.vcf.gz.journal"), 0);
+        let written = long.temporaries();
+        assert_eq!(written.len(), 2, "{written:?}");
+        // Who may not write must not remove either.
+        for refused in ["--resume", "--force"] {
+            run(refused).fails(ERROR, &["another process is writing"]);
+            assert_eq!(long.temporaries(), written);
+        }
+        running.signal("KILL");
+        assert_eq!(running.finish().code, None);
+        assert_eq!(long.temporaries(), written);
+        let index = [".x.vcf.gz.tbi.1-00000000-Ab12cD.tmp", ".x.vcf.gz.csi.1-00000000-Ab12cD.tmp"];
+        let others = [".x.vcf.1-00000000-Ab12cD.tmp", ".y.vcf.gz.1-00000000-Ab12cD.tmp"];
+        index.iter().chain(&others).for_each(|name| _ = long.bench.workdir.write(name, ""));
+        run(options).succeeds();
+        assert_eq!(long.temporaries(), others, "{options}");
+        assert!(path("x.vcf.gz.tbi").exists());
+        others.iter().for_each(|name| fs::remove_file(path(name)).expect("a file"));
+    }
+}
+
+#[test]
+fn contigs_that_come_late_are_declared() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let [first, second] = &bench.contigs;
+    // More than the first group of records on what is declared.
+    let mut records: Vec<String> = (1..4_300).map(|i| first.snv(6 * i)).collect();
+    records.extend([second.snv(77), record("chrUn", 5, "A", "C"), second.snv(99)]);
+    bench.workdir.write("in.vcf", vcf(&[first], &records));
+    let options = "--score wildtype --strand forward --context 64 --ref-mismatch skip";
+    for name in ["out.bcf", "out.vcf.gz", "out.vcf"] {
+        bench.score("in.vcf").args(options).arg("-o").arg(bench.workdir.path(name)).succeeds();
+        let header = VariantReader::open(&bench.workdir.path(name), &[]).expect("an output").header().clone();
+        let contigs: Vec<_> = header.contigs().iter().map(|contig| (contig.name.as_str(), contig.length)).collect();
+        assert_eq!(contigs, [("chr1", Some(30_000)), ("chr2", Some(15_000)), ("chrUn", None)], "{name}");
+    }
+    // Of a stream only the first group is known beforehand.
+    let streamed = bench.workdir.score("-", bench.reference()).stdin(bench.workdir.path("in.vcf")).args(options);
+    streamed.arg("-o").arg(bench.workdir.path("stream.bcf")).fails(ERROR, &["stream.bcf", "chr2:77", "declares"]);
+}
+
+#[test]
+fn what_bcf_cannot_hold_is_told_before_anything_is_computed() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let [contig, _] = &bench.contigs;
+    let mut records: Vec<String> = (1..4_000).map(|i| contig.snv(6 * i)).collect();
+    records.push(contig.snv(25_000).replace("\t.\t.\t.", "\t.\tq10\t."));
+    bench.write("in.vcf", &records);
+    // Near the start of a file it would say that this is no text.
+    let zero = format!("##filler={}\n##zero=\0\n##INFO", "x".repeat(5_000));
+    bench.workdir.write("zero.vcf", bench.workdir.text("in.vcf").replacen("##INFO", &zero, 1));
+    let before = bench.workdir.names();
+    for (name, says) in [("in.vcf", ["out.bcf", "chr1:25000", "q10"]), ("zero.vcf", ["out.bcf", "header", "zero"])] {
+        // With so long a context it would take hours.
+        let command = bench.score(name).args("--score masked --context 8192 -o").arg(bench.workdir.path("out.bcf"));
+        let started = std::time::Instant::now();
+        command.fails(ERROR, &says);
+        assert!(started.elapsed().as_secs() < 30, "{name}");
+        assert_eq!(bench.workdir.names(), before, "{name}");
+    }
+}
+
+#[test]
+fn compressed_text_is_bgzip() {
+    let bench = Bench::new(Family::CaduceusPh);
+    bench.write("in.vcf", &bench.records(60));
+    let tsv = bench.workdir.path("out.tsv.gz");
+    bench.score("in.vcf").args("--context 64 --tsv").arg(&tsv).succeeds();
+    let bytes = bench.bytes("out.tsv.gz");
+    assert_eq!((&bytes[..4], &bytes[12..16]), (&[0x1f, 0x8b, 8, 4][..], &b"BC\x02\0"[..]));
+    if process::Command::new("tabix").arg("--version").output().is_err() {
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let output = process::Command::new("tabix").args(arguments).output().expect("tabix starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let path = tsv.to_str().expect("a path in UTF-8");
+    run(&["-S", "1", "-s", "1", "-b", "2", "-e", "2", path]);
+    let expected = bench.scores(&bench.records(60), "--context 64");
+    let expected = expected.rows().iter().filter(|row| row[0] == "chr2").count();
+    assert_eq!(run(&[path, "chr2"]).lines().count(), expected);
 }

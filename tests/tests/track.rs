@@ -287,5 +287,12 @@ fn what_is_refused() {
     let twice = path("twice.bedgraph");
     bench.track().arg("--surprisal").arg(&twice).arg("--entropy").arg(&twice).fails(USAGE, &["twice.bedgraph"]);
     bench.track().args("--surprisal - --entropy -").fails(USAGE, &["--surprisal and --entropy are both -"]);
+    let over = |name: &str| bench.track().args("--force --surprisal").arg(path(name));
+    over("genome.fa").fails(USAGE, &["genome.fa is one of the inputs"]);
+    over("genome.fa.fai").fails(USAGE, &["genome.fa.fai is the index of the input"]);
+    bench.workdir.write("genome.bedgraph", &genome);
+    let input = bench.workdir.command("track", path("genome.bedgraph")).args("--force --surprisal");
+    input.arg(path("./genome.bedgraph")).fails(USAGE, &["is one of the inputs"]);
+    assert_eq!(bench.workdir.text("genome.bedgraph"), genome);
     assert_eq!(bench.workdir.text("genome.fa"), genome);
 }

@@ -10,7 +10,7 @@ use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::window::Shard;
 use longstrand_table::Existing;
-use longstrand_variants::{Job, Outputs, Plan, ScoreOptions};
+use longstrand_variants::{Job, Outputs, Plan, Prefix, ScoreOptions};
 
 use super::sequence::{self, Sequence, Snv, read_column, write_vcf};
 
@@ -55,6 +55,8 @@ pub(super) fn score(
         outputs: Outputs { tsv: Some(table.clone()), ..Outputs::default() },
         existing: Existing::Refuse,
         threads: NonZeroUsize::new(rayon::current_num_threads()).context("no threads")?,
+        available_memory: None,
+        prefix: Prefix::default(),
         command: String::new(),
     };
     let plan = Plan::new(job, checkpoint, level)?;

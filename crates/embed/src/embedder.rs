@@ -88,11 +88,14 @@ impl Embedder {
         n + usize::from(tokens::appended(&self.vocabulary, &self.options).is_some())
     }
 
-    /// Bytes that a pass over a window of `n` bases takes.
+    /// Bytes that a pass over a short window of `n` bases takes.
     pub(crate) fn pass_bytes(&self, n: u64) -> u64 {
-        // Longer than any contig: what is asked for may be a slip, and is not to overflow.
-        const LONGEST: u64 = 1 << 40;
-        self.model.pass_bytes(self.chunking, n.min(LONGEST) as usize)
+        self.model.pass_bytes(self.chunking, n as usize)
+    }
+
+    /// Bytes that one window of `n` bases at a time takes.
+    pub(crate) fn window_bytes(&self, n: u64) -> u64 {
+        self.model.window_bytes(self.chunking, n)
     }
 
     pub(crate) fn scratch(&self) -> Scratch<f32> {

@@ -17,6 +17,7 @@
 //! ```no_run
 //! use longstrand_embed::{InputOptions, Job, Plan};
 //! use longstrand_kernels::simd::Level;
+//! use longstrand_model::Unwatched;
 //! use longstrand_model::checkpoint::Checkpoint;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

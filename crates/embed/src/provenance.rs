@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longstrand_model::Watch;
+use longstrand_model::{Difference, Watch};
 use longstrand_seq::digest::{DigestError, digests};
 use longstrand_seq::window::Shard;
 use longstrand_table::{Destination, Metadata, Precision, TableError};
@@ -97,21 +97,8 @@ fn shard_in(destination: &Destination) -> Option<Shard> {
 /// Of all options that differ from an earlier run's, the first.
 fn first_option(error: TableError) -> TableError {
     let TableError::Differs { path, key, expected: Some(expected), found: Some(found) } = error else { return error };
-    let (key, expected, found) = match first_difference(&expected, &found) {
-        Some((option, expected, found)) => (format!("{key}.{option}"), expected, found),
-        None => (key, expected, found),
-    };
+    let Difference { key, expected, found } = Difference::between(&key, &expected, &found);
     TableError::Differs { path, key, expected: Some(expected), found: Some(found) }
-}
-
-/// The first member in which two JSON objects differ, and its values.
-fn first_difference(expected: &str, found: &str) -> Option<(String, String, String)> {
-    let object = |text| serde_json::from_str::<Map<String, Value>>(text).ok();
-    let (expected, mut found) = (object(expected)?, object(found)?);
-    expected.into_iter().find_map(|(name, expected)| {
-        let found = found.remove(&name).unwrap_or_default();
-        (expected != found).then(|| (name, expected.to_string(), found.to_string()))
-    })
 }
 
 fn dtype(precision: Precision) -> &'static str {

@@ -21,9 +21,6 @@ use workers::{Halt, Workers};
 use crate::embedder::Embedder;
 use crate::error::EmbedError;
 
-/// Tokens from which on a window is worked on by all threads together.
-pub(crate) const LONG_WINDOW: usize = 16_384;
-
 /// A run about to start.
 pub(crate) struct Run<'a> {
     pub(crate) embedder: &'a Embedder,

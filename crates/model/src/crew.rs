@@ -27,6 +27,11 @@ struct Lane<S> {
     scratch: Scratch<S>,
 }
 
+impl<S> Crew<S> {
+    /// Positions from which on all threads do better to work together on a sequence than side by side on several.
+    pub const LONG: usize = 16_384;
+}
+
 impl<S: Scalar> Crew<S> {
     /// Threads that work with copies of this scratch.
     pub fn new(threads: NonZeroUsize, scratch: Scratch<S>) -> Self {

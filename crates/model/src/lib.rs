@@ -5,6 +5,7 @@
 pub mod checkpoint;
 pub mod config;
 mod crew;
+mod difference;
 mod encode;
 mod head;
 mod layer;
@@ -17,6 +18,7 @@ mod stream;
 mod watch;
 
 pub use crew::Crew;
+pub use difference::Difference;
 pub use encode::Chunking;
 pub use model::Model;
 pub use output::{Observer, Request, Tap};

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bed;
+pub mod bgzip;
 pub mod choice;
 pub mod contig;
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod region;
 pub mod strand;
 pub mod variant;
 pub mod vocab;
+pub mod whole_file;
 pub mod window;
 
 pub use choice::ParseChoiceError;

@@ -14,7 +14,6 @@
 
 mod allele;
 mod bcf;
-mod count;
 mod error;
 mod header;
 mod in_regions;
@@ -26,15 +25,16 @@ mod record;
 mod records;
 mod regions;
 mod sniff;
+mod survey;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use allele::Allele;
-pub use count::count_records;
 pub use error::{Place, RecordError, VariantError, VariantErrorKind};
 pub use header::{HeaderContig, HeaderError, VariantHeader};
 pub use reader::VariantReader;
 pub use record::VariantRecord;
+pub use survey::{Survey, survey};
 pub use writer::{Finished, NoIndex, VariantFormat, VariantOutput, VariantWriter};

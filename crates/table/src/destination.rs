@@ -5,6 +5,8 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use longstrand_seq::whole_file::{self, Whose};
+
 use crate::error::TableError;
 use crate::footer::Footer;
 
@@ -100,16 +102,20 @@ impl Destination {
     /// none. Dropping the writer does the same: this is for a process that exits without dropping it. What cannot be
     /// removed stays.
     pub fn remove_temporaries(&self) {
+        self.remove_parts_being_written(Whose::Own);
         let folder = self.parts_folder();
-        for name in names(&folder).unwrap_or_default() {
-            if is_temporary(&name) {
-                let _ = fs::remove_file(folder.join(name));
-            }
-        }
+        let _ = fs::remove_file(folder.join(crate::lock::NAME));
         if matches!(self, Self::File(_)) {
             // Fails, as it should, when whole parts are left.
             let _ = fs::remove_dir(&folder);
         }
+    }
+
+    /// Removes what lies in the folder of parts under temporary names of parts, or of the file that is made of them.
+    pub(crate) fn remove_parts_being_written(&self, whose: Whose) {
+        let output = self.path().file_name().unwrap_or_default().as_encoded_bytes();
+        let is_of = |name: &[u8]| name == output || str::from_utf8(name).is_ok_and(|name| part_index(name).is_some());
+        whole_file::remove(&self.parts_folder(), whose, is_of);
     }
 }
 
@@ -121,20 +127,15 @@ pub(crate) fn part_path(folder: &Path, index: u64) -> PathBuf {
 /// The indices of the parts in a folder, in rising order. A folder that is not there holds none.
 pub(crate) fn part_indices(folder: &Path) -> Result<Vec<u64>, TableError> {
     let names = names(folder).map_err(TableError::io("read the folder", folder))?;
-    let mut indices: Vec<u64> = names.iter().filter_map(|name| part_index(name)).collect();
+    let mut indices: Vec<u64> = names.iter().filter_map(|name| part_index(name.to_str()?)).collect();
     indices.sort_unstable();
     Ok(indices)
 }
 
-fn part_index(name: &OsStr) -> Option<u64> {
-    let digits = name.to_str()?.strip_prefix("part-")?.strip_suffix(".parquet")?;
+fn part_index(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
     let index = digits.parse().ok()?;
     (format!("{index:05}") == digits).then_some(index)
-}
-
-/// Whether the name is one of those that the writer gives to files that are not whole, or to its lock.
-fn is_temporary(name: &OsStr) -> bool {
-    name == crate::lock::NAME || crate::temporary::is_name(name)
 }
 
 /// The names in a folder; none where there is no folder.
@@ -200,10 +201,10 @@ mod tests {
 
     #[test]
     fn only_names_that_the_writer_gives_count_as_parts() {
-        assert_eq!(part_index(OsStr::new("part-00012.parquet")), Some(12));
-        assert_eq!(part_index(OsStr::new("part-123456.parquet")), Some(123_456));
+        assert_eq!(part_index("part-00012.parquet"), Some(12));
+        assert_eq!(part_index("part-123456.parquet"), Some(123_456));
         for other in ["part-12.parquet", "part-00012.parquet.bak", "part-+0012.parquet", "parts.parquet"] {
-            assert_eq!(part_index(OsStr::new(other)), None, "{other}");
+            assert_eq!(part_index(other), None, "{other}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use arrow_schema::SchemaRef;
+use longstrand_seq::whole_file::Whose;
 
 use crate::destination::{Destination, part_indices};
 use crate::error::TableError;
@@ -37,6 +38,7 @@ pub(crate) fn finished_file(
 /// Removes the parts of a run that was killed after its file had got its name.
 fn remove_leftovers(destination: &Destination) -> Result<(), TableError> {
     parts::remove(&destination.parts_folder())?;
+    destination.remove_parts_being_written(Whose::Nobodys);
     destination.remove_temporaries();
     Ok(())
 }

@@ -58,6 +58,19 @@ pub enum TableError {
         /// What the file says, if it says anything.
         found: Option<u64>,
     },
+    /// A text is longer than a table can hold.
+    LongText {
+        /// The output.
+        path: PathBuf,
+        /// `contig:position` of the row.
+        locus: String,
+        /// The column.
+        column: &'static str,
+        /// Bytes of the longest text.
+        expected: usize,
+        /// Bytes of this one.
+        found: usize,
+    },
     /// An earlier run wrote the output with another identity (program, model, inputs or options).
     Differs {
         /// The file of the earlier run.
@@ -128,6 +141,11 @@ impl fmt::Display for TableError {
             Self::Rows { path, what, expected, found } => {
                 write!(f, "cannot resume: {}: expected {what} {expected}, found {}", path.display(), Shown(found))
             }
+            Self::LongText { path, locus, column, expected, found } => write!(
+                f,
+                "{}: {locus}: expected a text of at most {expected} bytes in the column {column}, found {found}",
+                path.display()
+            ),
             Self::Differs { path, key, expected, found } => write!(
                 f,
                 "cannot resume: {} was written by a different run: {key}: expected {}, found {}",

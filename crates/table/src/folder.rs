@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use longstrand_seq::whole_file::Whose;
+
 use crate::destination::Destination;
 use crate::error::TableError;
 use crate::lock::Lock;
-use crate::temporary;
 
 /// The folder of parts while this process has it to itself.
 #[derive(Debug)]
@@ -32,25 +33,13 @@ impl PartsFolder {
             Err(error) => return Err(TableError::io("create the folder", &path)(error)),
         };
         let lock = Lock::take(&path, destination.path())?;
-        let folder = Self { path, destination: destination.clone(), is_new, _lock: lock };
-        folder.remove_stale()?;
-        Ok(folder)
+        destination.remove_parts_being_written(Whose::Nobodys);
+        Ok(Self { path, destination: destination.clone(), is_new, _lock: lock })
     }
 
     /// Where the parts lie.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Removes what a killed run has left under temporary names.
-    fn remove_stale(&self) -> Result<(), TableError> {
-        for entry in fs::read_dir(&self.path).map_err(TableError::io("read the folder", &self.path))? {
-            let name = entry.map_err(TableError::io("read the folder", &self.path))?.file_name();
-            if temporary::is_name(&name) {
-                temporary::remove(&self.path.join(name))?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -37,7 +37,6 @@ mod parts;
 mod score;
 mod slices;
 mod stitch;
-mod temporary;
 mod text_file;
 mod track;
 mod tsv;
@@ -49,8 +48,8 @@ pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWrite
 pub use error::TableError;
 pub use footer::{COMPLETE, Metadata};
 pub use options::{Existing, WriteOptions};
-pub use score::{ScoreLayout, ScoreRow, ScoreWriter, Strands};
-pub use text_file::write_text;
+pub use score::{ScoreLayout, ScoreRow, ScoreWriter, StrandScores};
+pub use text_file::{TextFile, write_text};
 pub use track::{TrackError, TrackFlaw, TrackForm, TrackWriter, WrittenTrack};
 pub use tsv::TsvWriter;
 pub use whole_file::remove_temporaries;

@@ -1,25 +1,26 @@
 //! Parts of a table: the one being written, and those that an earlier run has left.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use longstrand_seq::whole_file::WholeFile;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use tempfile::NamedTempFile;
 
 use crate::destination::{part_indices, part_path};
 use crate::error::TableError;
 use crate::footer::{Footer, Metadata, key_value, place};
 use crate::slices::Slices;
-use crate::temporary;
+use crate::whole_file;
 
 /// A part that is being written under a temporary name. Dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct OpenPart {
     path: PathBuf,
-    file: NamedTempFile,
+    file: WholeFile,
     writer: ArrowWriter<File>,
     slices: Slices,
     rows: u64,
@@ -36,8 +37,8 @@ impl OpenPart {
         properties: WriterProperties,
     ) -> Result<Self, TableError> {
         let path = part_path(folder, index);
-        let file = temporary::create(folder)?;
-        let mut writer = ArrowWriter::try_new(temporary::handle(&file)?, schema, Some(properties))
+        let file = WholeFile::create(&path).map_err(TableError::io("create a file in", folder))?;
+        let mut writer = ArrowWriter::try_new(whole_file::handle(&file)?, schema, Some(properties))
             .map_err(TableError::parquet("write", &path))?;
         for pair in place(index, first_row) {
             writer.append_key_value_metadata(key_value(&pair));
@@ -71,7 +72,7 @@ impl OpenPart {
             self.writer.append_key_value_metadata(key_value(pair));
         }
         self.writer.finish().map_err(TableError::parquet("write", &self.path))?;
-        temporary::seal(self.file, &self.path)
+        whole_file::seal(self.file)
     }
 
     fn encode(&mut self, slice: &RecordBatch) -> Result<(), TableError> {
@@ -119,5 +120,13 @@ pub(crate) fn find(
 
 /// Removes the parts of a folder, the last one first, so that what a kill leaves is never taken for a whole table.
 pub(crate) fn remove(folder: &Path) -> Result<(), TableError> {
-    part_indices(folder)?.into_iter().rev().try_for_each(|index| temporary::remove(&part_path(folder, index)))
+    part_indices(folder)?.into_iter().rev().try_for_each(|index| remove_part(&part_path(folder, index)))
+}
+
+/// Removes a part that may be gone already.
+fn remove_part(path: &Path) -> Result<(), TableError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TableError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
 }

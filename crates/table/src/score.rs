@@ -10,9 +10,10 @@ use arrow_schema::{DataType, Field, Schema};
 pub use writer::ScoreWriter;
 
 /// The columns before the scores: name, type, whether a value may be missing.
-const KEYS: [(&str, DataType, bool); 6] = [
+const KEYS: [(&str, DataType, bool); 7] = [
     ("contig", DataType::Utf8, false),
     ("pos", DataType::Int64, false),
+    ("end", DataType::Int64, true),
     ("ref", DataType::Utf8, false),
     ("alt", DataType::Utf8, false),
     ("id", DataType::Utf8, true),
@@ -41,7 +42,7 @@ impl ScoreLayout {
     /// use longstrand_table::ScoreLayout;
     ///
     /// let layout = ScoreLayout::new(["masked", "embedding_l2"]);
-    /// assert_eq!(layout.columns()[6..9], ["masked", "masked_forward", "masked_reverse"]);
+    /// assert_eq!(layout.columns()[7..10], ["masked", "masked_forward", "masked_reverse"]);
     /// ```
     ///
     /// # Panics
@@ -77,7 +78,7 @@ impl ScoreLayout {
 
 /// A score, and its value on each strand. What was not computed, or is not a number, is missing in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Strands {
+pub struct StrandScores {
     /// The score: that of one strand, or the mean of both.
     pub score: Option<f64>,
     /// Its value on the strand that the reference spells.
@@ -86,7 +87,7 @@ pub struct Strands {
     pub reverse: Option<f64>,
 }
 
-impl Strands {
+impl StrandScores {
     /// The three values in the order of their columns; NaN counts as missing.
     pub(crate) fn values(&self) -> [Option<f64>; 3] {
         [self.score, self.forward, self.reverse].map(|value| value.filter(|value| !value.is_nan()))
@@ -100,6 +101,8 @@ pub struct ScoreRow<'a> {
     pub contig: &'a str,
     /// First base of the reference allele, 1-based: the column `pos`.
     pub position: u64,
+    /// Last base of the reference that the allele replaces, 1-based, where it is told: the column `end`.
+    pub end: Option<u64>,
     /// Reference allele: the column `ref`.
     pub reference: &'a str,
     /// This row's alternate allele: the column `alt`.
@@ -109,13 +112,27 @@ pub struct ScoreRow<'a> {
     /// Kind of the variant, as in "snv" or "deletion".
     pub variant_type: &'a str,
     /// One for each score of the layout.
-    pub values: &'a [Strands],
+    pub values: &'a [StrandScores],
     /// Bases of the window that are not A, C, G or T.
     pub n_ambiguous: Option<u64>,
     /// Bases of the reference that the model saw, 0-based, half-open: the columns `window_start` and `window_end`.
     pub window: Option<Range<u64>>,
     /// Why scores are missing.
     pub reason: Option<&'a str>,
+}
+
+impl ScoreRow<'_> {
+    /// The texts with the names of their columns; a missing one is empty.
+    pub(crate) fn texts(&self) -> [(&'static str, &str); 6] {
+        [
+            ("contig", self.contig),
+            ("ref", self.reference),
+            ("alt", self.alternate),
+            ("id", self.id.unwrap_or_default()),
+            ("variant_type", self.variant_type),
+            ("reason", self.reason.unwrap_or_default()),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +142,7 @@ mod tests {
     #[test]
     fn columns_stand_in_the_documented_order() {
         let columns = ScoreLayout::new(["wildtype"]).columns();
-        let expected = "contig pos ref alt id variant_type wildtype wildtype_forward wildtype_reverse \
+        let expected = "contig pos end ref alt id variant_type wildtype wildtype_forward wildtype_reverse \
                         n_ambiguous window_start window_end reason";
         assert_eq!(columns.join(" "), expected);
     }
@@ -138,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_a_number_is_missing() {
-        let strands = Strands { score: Some(f64::NAN), forward: Some(0.0), reverse: None };
+        let strands = StrandScores { score: Some(f64::NAN), forward: Some(0.0), reverse: None };
         assert_eq!(strands.values(), [None, Some(0.0), None]);
     }
 }

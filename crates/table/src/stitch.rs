@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use arrow_schema::SchemaRef;
+use longstrand_seq::whole_file::WholeFile;
 use parquet::arrow::ArrowWriter;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
@@ -15,7 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::destination::part_path;
 use crate::error::TableError;
 use crate::footer::{Footer, key_value};
-use crate::temporary;
+use crate::whole_file;
 
 /// Writes parts `0..parts` of `folder` as the file `path`. The tail of the last part's footer becomes the file's.
 /// Returns the file's size in bytes.
@@ -26,8 +27,8 @@ pub(crate) fn stitch(
     schema: SchemaRef,
     properties: WriterProperties,
 ) -> std::result::Result<u64, TableError> {
-    let file = temporary::create(folder)?;
-    let (mut writer, _) = ArrowWriter::try_new(temporary::handle(&file)?, schema, Some(properties))
+    let file = WholeFile::create_in(folder, path).map_err(TableError::io("create a file in", folder))?;
+    let (mut writer, _) = ArrowWriter::try_new(whole_file::handle(&file)?, schema, Some(properties))
         .and_then(ArrowWriter::into_serialized_writer)
         .map_err(TableError::parquet("write", path))?;
     for index in 0..parts {
@@ -42,7 +43,7 @@ pub(crate) fn stitch(
         }
     }
     writer.finish().map_err(TableError::parquet("write", path))?;
-    temporary::seal(file, path)
+    whole_file::seal(file)
 }
 
 fn copy_group<W: Write + Send>(

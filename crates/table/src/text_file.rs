@@ -1,21 +1,37 @@
-//! Lines of text on their way to a file, plain or gzip, or to a stream.
+//! Lines of text on their way to a file, plain or bgzip, or to a stream.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use longstrand_seq::bgzip::BgzipWriter;
+use longstrand_seq::whole_file::WholeFile;
 
 use crate::error::TableError;
 use crate::options::Existing;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A text file that takes its name when it is whole, or a stream.
-pub(crate) struct TextFile {
+///
+/// ```
+/// use std::io::Write;
+///
+/// use longstrand_table::{Existing, TextFile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("drawn.fa");
+/// let mut file = TextFile::create(&path, Existing::Refuse)?;
+/// file.write_all(b">a\nACGT\n")?;
+/// assert!(!path.exists());
+/// assert_eq!(file.finish()?, 8);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TextFile {
     /// The path, or what a stream is called in messages.
     name: PathBuf,
     sink: Sink,
@@ -27,16 +43,20 @@ type Buffered = BufWriter<Box<dyn Write + Send>>;
 
 enum Sink {
     Plain(Buffered),
-    Gzip(Box<GzEncoder<Buffered>>),
+    Bgzip(BgzipWriter<Buffered>),
 }
 
 impl TextFile {
-    /// Begins a file, compressed if its name ends in `.gz`.
-    pub(crate) fn create(path: &Path, existing: Existing) -> Result<Self, TableError> {
-        let file = WholeFile::create(path, existing)?;
-        let plain = buffered(file.handle()?);
+    /// Begins a file, bgzip if its name ends in `.gz`.
+    ///
+    /// # Errors
+    ///
+    /// - the file exists and is not to be replaced, or its folder is missing or cannot be written to
+    pub fn create(path: &Path, existing: Existing) -> Result<Self, TableError> {
+        let file = whole_file::create(path, existing)?;
+        let plain = buffered(whole_file::handle(&file)?);
         let sink = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("gz"))) {
-            true => Sink::Gzip(Box::new(GzEncoder::new(plain, Compression::default()))),
+            true => Sink::Bgzip(BgzipWriter::new(plain)),
             false => Sink::Plain(plain),
         };
         Ok(Self { name: path.to_path_buf(), sink, file: Some(file), bytes: 0 })
@@ -47,19 +67,46 @@ impl TextFile {
         Self { name: name.into(), sink: Sink::Plain(buffered(stream)), file: None, bytes: 0 }
     }
 
-    pub(crate) fn write(&mut self, text: &[u8]) -> Result<(), TableError> {
-        self.bytes += text.len() as u64;
-        let written = match &mut self.sink {
-            Sink::Plain(sink) => sink.write_all(text),
-            Sink::Gzip(sink) => sink.write_all(text),
-        };
-        written.map_err(TableError::io("write", &self.name))
+    /// Writes to standard output.
+    pub fn stdout() -> Self {
+        Self::stream(io::stdout(), "standard output")
+    }
+
+    /// Appends text.
+    ///
+    /// # Errors
+    ///
+    /// - it cannot be written
+    pub(crate) fn append(&mut self, text: &[u8]) -> Result<(), TableError> {
+        self.write_all(text).map_err(TableError::io("write", &self.name))
     }
 
     /// Writes out what waits and gives a file its name. Returns the bytes of the file, or those sent to the stream.
-    pub(crate) fn finish(self) -> Result<u64, TableError> {
+    ///
+    /// # Errors
+    ///
+    /// - it cannot be written, or the file cannot take its name
+    pub fn finish(self) -> Result<u64, TableError> {
         self.sink.close().map_err(TableError::io("write", &self.name))?;
-        self.file.map_or(Ok(self.bytes), WholeFile::seal)
+        self.file.map_or(Ok(self.bytes), whole_file::seal)
+    }
+}
+
+impl Write for TextFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.sink {
+            Sink::Plain(sink) => sink.write(bytes),
+            Sink::Bgzip(sink) => sink.write(bytes),
+        }?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Plain(sink) => sink.flush(),
+            Sink::Bgzip(sink) => sink.flush(),
+        }
     }
 }
 
@@ -67,7 +114,7 @@ impl Sink {
     fn close(self) -> io::Result<()> {
         match self {
             Self::Plain(mut sink) => sink.flush(),
-            Self::Gzip(sink) => sink.finish()?.flush(),
+            Self::Bgzip(sink) => sink.finish(),
         }
     }
 }
@@ -90,6 +137,6 @@ fn buffered(sink: impl Write + Send + 'static) -> Buffered {
 /// - it cannot be written
 pub fn write_text(path: &Path, text: &str, existing: Existing) -> Result<(), TableError> {
     let mut file = TextFile::create(path, existing)?;
-    file.write(text.as_bytes())?;
+    file.append(text.as_bytes())?;
     file.finish().map(|_| ())
 }

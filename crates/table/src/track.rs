@@ -70,7 +70,7 @@ enum Sink {
 }
 
 impl TrackWriter {
-    /// Begins a file. A bedGraph is gzip-compressed if its name ends in `.gz`.
+    /// Begins a file. A bedGraph is bgzip if its name ends in `.gz`.
     ///
     /// A file cannot be resumed: what stands there gives way under [`Existing::Replace`] alone.
     ///

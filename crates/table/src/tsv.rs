@@ -17,7 +17,7 @@ use crate::writer::Written;
 /// Writes the table of `score` as tab-separated text. The file takes its name when it is whole.
 ///
 /// ```
-/// use longstrand_table::{Existing, ScoreLayout, ScoreRow, Strands, TsvWriter};
+/// use longstrand_table::{Existing, ScoreLayout, ScoreRow, StrandScores, TsvWriter};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
@@ -26,18 +26,19 @@ use crate::writer::Written;
 /// writer.write(&ScoreRow {
 ///     contig: "17",
 ///     position: 43_044_346,
+///     end: Some(43_044_346),
 ///     reference: "C",
 ///     alternate: "T",
 ///     id: None,
 ///     variant_type: "snv",
-///     values: &[Strands { score: Some(-0.1), forward: Some(-0.1), reverse: None }],
+///     values: &[StrandScores { score: Some(-0.1), forward: Some(-0.1), reverse: None }],
 ///     n_ambiguous: Some(0),
 ///     window: Some(43_043_833..43_044_857),
 ///     reason: None,
 /// })?;
 /// assert_eq!(writer.finish()?.rows, 1);
 /// let text = std::fs::read_to_string(&path)?;
-/// assert_eq!(text.lines().nth(1), Some("17\t43044346\tC\tT\t\tsnv\t-0.1\t-0.1\t\t0\t43043833\t43044857\t"));
+/// assert_eq!(text.lines().nth(1), Some("17\t43044346\t43044346\tC\tT\t\tsnv\t-0.1\t-0.1\t\t0\t43043833\t43044857\t"));
 /// # Ok(())
 /// # }
 /// ```
@@ -51,7 +52,7 @@ pub struct TsvWriter {
 }
 
 impl TsvWriter {
-    /// Begins a file, gzip-compressed if its name ends in `.gz`.
+    /// Begins a file, bgzip if its name ends in `.gz`.
     ///
     /// A file cannot be resumed: what stands there gives way under [`Existing::Replace`] alone.
     ///
@@ -78,7 +79,7 @@ impl TsvWriter {
             push_text(&mut line, &column);
         }
         end_line(&mut line);
-        out.write(line.as_bytes())?;
+        out.append(line.as_bytes())?;
         Ok(Self { out, scores: layout.scores().len(), rows: 0, line })
     }
 
@@ -96,7 +97,7 @@ impl TsvWriter {
         self.line.clear();
         push_row(&mut self.line, row);
         self.rows += 1;
-        self.out.write(self.line.as_bytes())
+        self.out.append(self.line.as_bytes())
     }
 
     /// Writes what is left and gives a file its name. For a stream, `bytes` are those sent.
@@ -112,6 +113,7 @@ impl TsvWriter {
 fn push_row(line: &mut String, row: &ScoreRow<'_>) {
     push_text(line, row.contig);
     push_count(line, Some(row.position));
+    push_count(line, row.end);
     push_text(line, row.reference);
     push_text(line, row.alternate);
     push_text(line, row.id.unwrap_or_default());

@@ -202,7 +202,7 @@ fn read(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
     let mut text = String::new();
     match path.extension().unwrap() == "gz" {
-        true => flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+        true => flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
         false => (&bytes[..]).read_to_string(&mut text).unwrap(),
     };
     text

@@ -35,7 +35,7 @@ impl Edit {
 
 /// What an allele is, by its form in the record.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum VariantType {
+pub(crate) enum VariantType {
     /// One base for another.
     Snv,
     /// Several bases for as many others.
@@ -66,7 +66,7 @@ pub enum VariantType {
 
 impl VariantType {
     /// The type of an alternate allele beside its REF.
-    pub fn of(reference: &[u8], alternate: &Alternate<'_>) -> Self {
+    pub(crate) fn of(reference: &[u8], alternate: &Alternate<'_>) -> Self {
         match alternate {
             Alternate::Bases(bases) => Self::of_bases(reference, bases),
             Alternate::Deletion => Self::SymbolicDeletion,
@@ -97,7 +97,7 @@ impl VariantType {
     }
 
     /// The name in tables.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Snv => "snv",
             Self::Mnv => "mnv",
@@ -118,7 +118,7 @@ impl VariantType {
 
 /// Why an allele has no score.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The record has no alternate allele.
     NoAlternate,
     /// `*`: another record tells the deletion.
@@ -131,6 +131,8 @@ pub enum Reason {
     Symbolic,
     /// A symbolic allele without END or SVLEN.
     NoEnd,
+    /// END and SVLEN of a symbolic allele tell two different ends.
+    EndAndSvlenDisagree,
     /// REF or ALT has a letter that is no nucleotide code.
     InvalidBases,
     /// REF is not A, C, G or T at a site that is asked for.
@@ -153,7 +155,7 @@ pub enum Reason {
 
 impl Reason {
     /// The name in tables and VCF.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoAlternate => "no_alternate",
             Self::OverlappingDeletion => "overlapping_deletion",
@@ -161,6 +163,7 @@ impl Reason {
             Self::Breakend => "breakend",
             Self::Symbolic => "symbolic_allele",
             Self::NoEnd => "no_end",
+            Self::EndAndSvlenDisagree => "end_and_svlen_disagree",
             Self::InvalidBases => "invalid_bases",
             Self::AmbiguousReference => "ambiguous_reference",
             Self::AmbiguousAlternate => "ambiguous_alternate",

@@ -11,6 +11,7 @@
 //! Positions here are those of the strand being read: bases from the span's first base on, in its orientation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +20,6 @@ use longstrand_seq::Strand;
 use longstrand_seq::strand::reverse_complement;
 
 use crate::allele::Edit;
-use crate::edits::WIDTH;
 use crate::error::ScoreError;
 use crate::options::{Anchor, ScoreOptions};
 use crate::predictor::log_probability;
@@ -28,6 +28,9 @@ use crate::trails::{Point, TrailKey, Trails};
 
 /// Bases between points at which a state may be taken.
 const GRID: u64 = 64;
+
+/// Numbers of an answer: log p and the bases that it counts, of the reference and of the alternate allele.
+const WIDTH: usize = 4;
 
 /// Bases between states that are kept for later groups of records.
 const MILESTONE: u64 = 1 << 16;
@@ -46,7 +49,7 @@ pub(crate) struct AnchoredTask<'a> {
 
 /// Tasks for edits on a strand, and the spans that they lie in.
 pub(crate) fn tasks<'a>(
-    edits: &'a [Edit],
+    edits: &[&'a Edit],
     spans: &[Range<u64>],
     bench: &Bench<'_>,
     strand: Strand,
@@ -55,7 +58,7 @@ pub(crate) fn tasks<'a>(
     let options = bench.options;
     let block = block(options);
     let mut tasks: BTreeMap<(usize, u64, u64), AnchoredTask<'a>> = BTreeMap::new();
-    for (question, (edit, span)) in edits.iter().zip(spans).enumerate() {
+    for (question, (&edit, span)) in edits.iter().zip(spans).enumerate() {
         let anchor = anchor(edit, span, strand, block);
         let task = tasks.entry((edit.contig, span.start, anchor)).or_insert_with(|| AnchoredTask {
             trail: TrailKey { contig: edit.contig, span_start: span.start, anchor, strand },
@@ -113,9 +116,13 @@ impl Task for AnchoredTask<'_> {
         self.edits.last().map_or(0, |edit| self.tail_end(edit) - self.trail.anchor)
     }
 
-    fn describe(&self, strand: Strand) -> String {
-        let edits: Vec<String> = self.edits.iter().map(|edit| format!("{edit:?}")).collect();
-        format!("anchored {:?} {} {strand} {} {}", self.span, self.trail.anchor, self.tail, edits.join(" "))
+    fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result {
+        let TrailKey { contig, anchor, .. } = self.trail;
+        write!(text, "anchored {contig} {:?} {anchor} {strand} {}", self.span, self.tail)?;
+        self.edits.iter().try_for_each(|edit| {
+            let bases = |bases| String::from_utf8_lossy(bases);
+            write!(text, " {} {} {}", edit.start, bases(&edit.reference), bases(&edit.alternate))
+        })
     }
 
     fn run(&self, bench: &Bench<'_>, _: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError> {

@@ -6,68 +6,116 @@ use longstrand_seq::Contigs;
 use longstrand_seq::variant::{Allele, VariantHeader, VariantRecord};
 
 use crate::options::{Column, ScoreOptions};
+use crate::prefix::Prefix;
+use crate::provenance::Identity;
 use crate::scorer::Scored;
 
-/// The key of the number of ambiguous bases.
-const AMBIGUOUS: &str = "LS_N_AMBIGUOUS";
-/// The key of the reason.
-const REASON: &str = "LS_REASON";
-/// The header line that tells the run's identity.
-const IDENTITY: &str = "##longstrand_score_identity=";
-/// The header line that tells the command.
-const COMMAND: &str = "##longstrand_score_command=";
+/// The kind of header line that tells a run.
+const RUN: &str = "longstrand_score";
+/// The kind of header line that tells the command.
+const COMMAND: &str = "longstrand_score_command";
 
-/// The header with what the annotation declares.
-pub(crate) fn header(
-    header: &VariantHeader,
-    columns: &[&Column],
-    model: &str,
-    options: &ScoreOptions,
-    identity: &str,
-    command: &str,
-) -> VariantHeader {
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let version = env!("CARGO_PKG_VERSION");
-    let info = |key: &str, kind: &str, description: &str| {
-        format!(
-            "##INFO=<ID={key},Number=A,Type={kind},Description=\"{}\",Source=\"longstrand\",Version=\"{version}\">",
-            quoted(description)
-        )
-    };
-    let run = format!("model {model}, context {}, strand {}", options.context, options.strands);
-    let mut lines: Vec<String> =
-        columns.iter().map(|column| info(column.info, "Float", &format!("{}; {run}", column.meaning))).collect();
-    lines.push(info(AMBIGUOUS, "Integer", "Bases of the windows that are none of A, C, G, T"));
-    lines.push(info(REASON, "String", "Why scores are missing"));
-    lines.push(format!("{IDENTITY}{identity}"));
-    lines.push(format!("{COMMAND}{}", command.replace(['\n', '\r'], " ")));
-    header.with_lines(lines.iter().map(String::as_str))
+/// What a run adds to records.
+pub(crate) struct Annotation {
+    /// Columns and their keys.
+    columns: Vec<(&'static Column, String)>,
+    ambiguous: String,
+    reason: String,
 }
 
-/// Whether a header tells this identity: the file is what the run would write.
-pub(crate) fn is_of(header: &VariantHeader, identity: &str) -> bool {
-    header.meta_lines().any(|line| line.strip_prefix(IDENTITY.as_bytes()) == Some(identity.as_bytes()))
-}
-
-/// The header with the contigs that the records seen so far are on, and all others of the reference if it does not declare
-/// them all: later records may be on any.
-pub(crate) fn with_contigs(header: &VariantHeader, records: &[VariantRecord], reference: &Contigs) -> VariantHeader {
-    let seen: BTreeSet<&str> = records.iter().map(VariantRecord::contig).collect();
-    let length = |contig: usize| reference.get(contig).length;
-    let mut contigs: Vec<(String, Option<u64>)> =
-        seen.iter().map(|name| ((*name).to_owned(), reference.resolve(name).ok().map(length))).collect();
-    let is_declared = |name: &&str| header.contigs().iter().any(|contig| contig.name == **name);
-    if header.contigs().is_empty() || !seen.iter().all(is_declared) {
-        let known: BTreeSet<usize> = seen.iter().filter_map(|name| reference.resolve(name).ok()).collect();
-        let like = records.first().map_or("", VariantRecord::contig);
-        let others = (0..reference.len()).filter(|contig| !known.contains(contig));
-        contigs.extend(others.map(|contig| (in_style(&reference.get(contig).name, like), Some(length(contig)))));
-        let mut order: Vec<_> =
-            contigs.into_iter().map(|(name, length)| (reference.resolve(&name).ok(), name, length)).collect();
-        order.sort();
-        contigs = order.into_iter().map(|(_, name, length)| (name, length)).collect();
+impl Annotation {
+    pub(crate) fn new(columns: impl Iterator<Item = &'static Column>, prefix: &Prefix) -> Self {
+        Self {
+            columns: columns.map(|column| (column, prefix.key(column.name))).collect(),
+            ambiguous: prefix.ambiguous(),
+            reason: prefix.reason(),
+        }
     }
-    header.with_contigs(contigs.iter().map(|(name, length)| (name.as_str(), *length)))
+
+    /// The header with what the run declares, in the place of what an earlier run of the prefix declared.
+    pub(crate) fn header(&self, header: &VariantHeader, run: &Header<'_>) -> VariantHeader {
+        let version = env!("CARGO_PKG_VERSION");
+        let info = |key: &str, kind: &str, description: &str| {
+            format!(
+                "##INFO=<ID={key},Number=A,Type={kind},Description={},Source=\"longstrand\",Version=\"{version}\">",
+                quoted(description)
+            )
+        };
+        let of_run = format!("model {}, context {}, strand {}", run.model, run.options.context, run.options.strands);
+        let columns = self.columns.iter();
+        let mut lines: Vec<String> =
+            columns.map(|(column, key)| info(key, "Float", &format!("{}; {of_run}", column.meaning))).collect();
+        lines.push(info(&self.ambiguous, "Integer", "Bases of the windows that are none of A, C, G, T"));
+        lines.push(info(&self.reason, "String", "Why scores are missing"));
+        lines.push(run_line(run.prefix, run.identity));
+        let command = quoted(&run.command.replace(['\n', '\r'], " "));
+        lines.push(format!("##{COMMAND}=<ID={},CommandLine={command}>", run.prefix));
+        header.without_info(&run.prefix.keys()).with_lines(lines.iter().map(String::as_str))
+    }
+
+    /// The INFO fields of a record: one value for each alternate allele. A record without one has a reason alone.
+    pub(crate) fn info(&self, record: &VariantRecord, alleles: &[Scored]) -> Vec<(&str, String)> {
+        let each = |value: &dyn Fn(&Scored) -> Option<String>| {
+            let texts: Vec<String> = alleles.iter().map(|scored| value(scored).unwrap_or_else(|| ".".into())).collect();
+            texts.join(",")
+        };
+        let mut fields = Vec::with_capacity(self.columns.len() + 2);
+        if record.alternates().next() != Some(Allele::Missing) {
+            for (i, (_, key)) in self.columns.iter().enumerate() {
+                fields.push((key.as_str(), each(&|scored| scored.values[i].score.map(number))));
+            }
+            fields.push((&self.ambiguous, each(&|scored| scored.n_ambiguous.map(|n| n.to_string()))));
+        }
+        if alleles.iter().any(|scored| scored.reason.is_some()) {
+            fields.push((&self.reason, each(&|scored| scored.reason.clone())));
+        }
+        fields
+    }
+}
+
+/// What a header tells of a run.
+pub(crate) struct Header<'a> {
+    pub(crate) prefix: &'a Prefix,
+    pub(crate) model: &'a str,
+    pub(crate) options: &'a ScoreOptions,
+    pub(crate) identity: &'a Identity,
+    pub(crate) command: &'a str,
+}
+
+/// The line that tells a run.
+fn run_line(prefix: &Prefix, identity: &Identity) -> String {
+    let fields: String = identity.fields().map(|(name, value)| format!(",{name}={}", quoted(value))).collect();
+    format!("##{RUN}=<ID={prefix}{fields}>")
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether the last run that a header tells is this one: the file is what the run would write.
+pub(crate) fn is_of(header: &VariantHeader, prefix: &Prefix, identity: &Identity) -> bool {
+    let runs = header.meta_lines().filter(|line| line.starts_with(format!("##{RUN}=").as_bytes()));
+    runs.last() == Some(run_line(prefix, identity).as_bytes())
+}
+
+/// The header with contigs declared that records are on, and then all others of the reference too, as where it declares
+/// none: of a stream, later records may be on any.
+pub(crate) fn with_contigs(header: &VariantHeader, undeclared: &[String], reference: &Contigs) -> VariantHeader {
+    if undeclared.is_empty() && !header.contigs().is_empty() {
+        return header.clone();
+    }
+    let place = |name: &str| reference.resolve(name).ok();
+    let declared = header.contigs().iter().map(|contig| contig.name.as_str());
+    let names: Vec<&str> = declared.chain(undeclared.iter().map(String::as_str)).collect();
+    let known: BTreeSet<usize> = names.iter().filter_map(|name| place(name)).collect();
+    let like = undeclared.first().map(String::as_str).or(names.first().copied()).unwrap_or_default();
+    let mut contigs: Vec<_> = undeclared.iter().map(|name| (place(name), name.clone())).collect();
+    let others = (0..reference.len()).filter(|contig| !known.contains(contig));
+    contigs.extend(others.map(|contig| (Some(contig), in_style(&reference.get(contig).name, like))));
+    // Those that the reference does not have come last.
+    contigs.sort_by_key(|(contig, _)| contig.unwrap_or(usize::MAX));
+    let length = |contig: &Option<usize>| contig.map(|contig| reference.get(contig).length);
+    header.with_contigs(contigs.iter().map(|(contig, name)| (name.as_str(), length(contig))))
 }
 
 /// A chromosome's name with or without `chr`, as another one has it.
@@ -77,26 +125,6 @@ fn in_style(name: &str, like: &str) -> String {
         (None, true) if name.len() <= 2 => format!("chr{name}"),
         _ => name.to_owned(),
     }
-}
-
-/// The INFO fields of a record: one value for each alternate allele. A record without one has a reason alone.
-pub(crate) fn info(record: &VariantRecord, columns: &[&Column], alleles: &[Scored]) -> Vec<(&'static str, String)> {
-    let each = |value: &dyn Fn(&Scored) -> Option<String>| {
-        let texts: Vec<String> = alleles.iter().map(|scored| value(scored).unwrap_or_else(|| ".".into())).collect();
-        texts.join(",")
-    };
-    let mut fields = Vec::with_capacity(columns.len() + 2);
-    if record.alternates().next() != Some(Allele::Missing) {
-        for (i, column) in columns.iter().enumerate() {
-            fields.push((column.info, each(&|scored| scored.values[i].score.map(number))));
-        }
-        fields.push((AMBIGUOUS, each(&|scored| scored.n_ambiguous.map(|n| n.to_string()))));
-    }
-    // A reason of an earlier run must not stay beside the scores of this one.
-    if record.info(REASON).is_some() || alleles.iter().any(|scored| scored.reason.is_some()) {
-        fields.push((REASON, each(&|scored| scored.reason.clone())));
-    }
-    fields
 }
 
 /// A number as VCF has it: 32 bits, in as few digits as tell it from its neighbours.

@@ -1,5 +1,6 @@
 //! How a model finds the edited sequence beside the reference, in a window that has both.
 
+use std::fmt;
 use std::ops::Range;
 
 use longstrand_model::Scratch;
@@ -21,8 +22,15 @@ pub(crate) enum Measure {
     Embedding,
 }
 
-/// Numbers of an answer, whatever is measured.
-pub(crate) const WIDTH: usize = 4;
+impl Measure {
+    /// Numbers of an answer.
+    fn width(self) -> usize {
+        match self {
+            Self::Likelihood => 4,
+            Self::Embedding => 3,
+        }
+    }
+}
 
 /// Edits of the same bases that are read in the same window, so that the reference is read once.
 pub(crate) struct EditTask<'a> {
@@ -36,9 +44,9 @@ pub(crate) struct EditTask<'a> {
 }
 
 /// Tasks for edits, which must be sorted, and the spans that they lie in.
-pub(crate) fn tasks<'a>(edits: &'a [Edit], spans: &[Range<u64>], context: u64, measure: Measure) -> Vec<EditTask<'a>> {
+pub(crate) fn tasks<'a>(edits: &[&'a Edit], spans: &[Range<u64>], context: u64, measure: Measure) -> Vec<EditTask<'a>> {
     let mut tasks: Vec<EditTask<'a>> = Vec::new();
-    for (question, (edit, span)) in edits.iter().zip(spans).enumerate() {
+    for (question, (&edit, span)) in edits.iter().zip(spans).enumerate() {
         let window = window::around(edit, context, span);
         match tasks.last_mut().filter(|task| task.shares(edit, &window)) {
             Some(task) => {
@@ -72,33 +80,26 @@ impl Task for EditTask<'_> {
     }
 
     fn width(&self) -> usize {
-        WIDTH
+        self.measure.width()
     }
 
     fn bases(&self) -> u64 {
         self.context
     }
 
-    fn describe(&self, strand: Strand) -> String {
+    fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result {
         let edit = self.edits[0];
-        let text = |bases: &[u8]| String::from_utf8_lossy(bases).into_owned();
-        let alternates: Vec<_> = self.edits.iter().map(|edit| text(&edit.alternate)).collect();
-        format!(
-            "{:?} {} {:?} {strand} {} {} {}",
-            self.measure,
-            edit.contig,
-            self.window,
-            edit.start,
-            text(&edit.reference),
-            alternates.join(",")
-        )
+        let bases = |bases| String::from_utf8_lossy(bases);
+        write!(text, "{:?} {} {:?} {strand} {} ", self.measure, edit.contig, self.window, edit.start)?;
+        write!(text, "{}", bases(&edit.reference))?;
+        self.edits.iter().try_for_each(|edit| write!(text, " {}", bases(&edit.alternate)))
     }
 
     fn run(&self, bench: &Bench<'_>, strand: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError> {
         let edit = self.edits[0];
         let reference = self.haplotype(bench, edit, &edit.reference, strand)?;
         let alternate = |edit: &Edit| self.haplotype(bench, edit, &edit.alternate, strand);
-        let mut answers = Vec::with_capacity(self.edits.len() * WIDTH);
+        let mut answers = Vec::with_capacity(self.edits.len() * self.width());
         match self.measure {
             Measure::Likelihood => {
                 let reference = self.likelihood(bench, &reference, scratch)?;
@@ -184,11 +185,11 @@ impl EditTask<'_> {
     }
 }
 
-/// 1 − cosine, Euclidean distance and inner product; the last number is of no use.
-fn distances(a: &[f64], b: &[f64]) -> [f64; WIDTH] {
+/// 1 − cosine, Euclidean distance and inner product.
+fn distances(a: &[f64], b: &[f64]) -> [f64; 3] {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
-    [1.0 - dot(a, b) / (dot(a, a) * dot(b, b)).sqrt(), squares.sqrt(), dot(a, b), 0.0]
+    [1.0 - dot(a, b) / (dot(a, a) * dot(b, b)).sqrt(), squares.sqrt(), dot(a, b)]
 }
 
 #[cfg(test)]
@@ -197,9 +198,9 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_plane() {
-        let [cosine, l2, dot, _] = distances(&[3.0, 0.0], &[3.0, 4.0]);
+        let [cosine, l2, dot] = distances(&[3.0, 0.0], &[3.0, 4.0]);
         assert!((cosine - 0.4).abs() < 1e-15 && l2 == 4.0 && dot == 9.0);
-        let [cosine, l2, ..] = distances(&[0.1, 0.2], &[0.1, 0.2]);
+        let [cosine, l2, _] = distances(&[0.1, 0.2], &[0.1, 0.2]);
         assert!(cosine.abs() < 1e-15 && l2 == 0.0);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use longstrand_model::Difference;
 use longstrand_seq::region::RegionError;
 use longstrand_seq::variant::{Place, VariantError};
 use longstrand_table::{TableError, TrackError};
@@ -60,6 +61,21 @@ pub enum ScoreError {
         /// What the reference has instead.
         found: String,
     },
+    /// A symbolic allele ends where the reference has no bases.
+    EndBeyondReference {
+        /// The variants' file.
+        path: PathBuf,
+        /// Where the record stands.
+        record: Place,
+        /// The contig as the record names it.
+        contig: String,
+        /// The record's position, 1-based.
+        position: u64,
+        /// The last base that the reference has there, 1-based.
+        length: u64,
+        /// The last base that the allele replaces, 1-based, by END or SVLEN.
+        end: u64,
+    },
     /// An input's digest cannot be taken.
     Digest {
         /// The file.
@@ -91,17 +107,19 @@ pub enum ScoreError {
     },
     /// The journal beside the output is left from a run that was stopped.
     Unfinished {
+        /// The output.
+        output: PathBuf,
         /// The journal.
-        path: PathBuf,
+        journal: PathBuf,
     },
     /// The journal beside the output is another run's.
     OtherRun {
+        /// The output.
+        output: PathBuf,
         /// The journal.
-        path: PathBuf,
-        /// What this run is.
-        expected: String,
-        /// What that run was.
-        found: String,
+        journal: PathBuf,
+        /// Where the two runs differ first.
+        difference: Difference,
     },
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
@@ -130,20 +148,28 @@ impl fmt::Display for ScoreError {
                  leaves such records unscored",
                 path.display()
             ),
+            Self::EndBeyondReference { path, record, contig, position, length, end } => write!(
+                f,
+                "{}: {record}: {contig}:{position}: expected an END of at most {length}, where the reference's {contig} \
+                 ends, found {end}; --ref-mismatch skip leaves such alleles unscored",
+                path.display()
+            ),
             Self::Digest { path, .. } => write!(f, "{}: cannot take the digest", path.display()),
             Self::Journal { path, .. } => write!(f, "{}: cannot read or write the journal", path.display()),
             Self::NoFolder { path } => write!(f, "{}: there is no such folder to write into", path.display()),
             Self::Busy { path } => write!(f, "another process is writing this output: it holds {}", path.display()),
             Self::Exists { path } => write!(f, "{} exists already; --force replaces it", path.display()),
-            Self::Unfinished { path } => write!(
+            Self::Unfinished { output, journal } => write!(
                 f,
-                "{} is left from a run that was stopped; --resume goes on with it, --force begins anew",
-                path.display()
+                "{}: a run that was stopped has left {}; --resume goes on with it, --force begins anew",
+                output.display(),
+                journal.display()
             ),
-            Self::OtherRun { path, expected, found } => write!(
+            Self::OtherRun { output, journal, difference: Difference { key, expected, found } } => write!(
                 f,
-                "{} is the journal of a different run: expected {expected}, found {found}; --force begins anew",
-                path.display()
+                "{}: a different run has left {}: {key}: expected {expected}, found {found}; --force begins anew",
+                output.display(),
+                journal.display()
             ),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Cancelled => f.write_str("interrupted"),

@@ -13,11 +13,13 @@
 //! Records form the same groups in every run, so only one group's answers are ever in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use longstrand_model::Difference;
 use sha2::{Digest, Sha256};
 
 use crate::error::ScoreError;
@@ -33,9 +35,21 @@ const LARGEST_FRAME: u64 = 1 << 32;
 pub(crate) struct Key([u8; 16]);
 
 impl Key {
-    pub(crate) fn of(text: &str) -> Self {
-        let digest = Sha256::digest(text.as_bytes());
+    /// The key of a text, as it is written.
+    pub(crate) fn of(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> Self {
+        let mut hasher = Hasher(Sha256::new());
+        write(&mut hasher).expect("a digest takes any text");
+        let digest = hasher.0.finalize();
         Self(std::array::from_fn(|i| digest[i]))
+    }
+}
+
+struct Hasher(Sha256);
+
+impl fmt::Write for Hasher {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -75,13 +89,14 @@ impl Journal {
         output.with_file_name(name)
     }
 
-    /// Goes on with the journal at `path` if `resume` and there is one, or begins it.
+    /// Goes on with the journal of an output if `resume` and there is one, or begins it.
     ///
     /// # Errors
     ///
     /// - the journal is another run's;
     /// - it cannot be read or written.
-    pub(crate) fn open(path: PathBuf, identity: &str, resume: bool) -> Result<Self, ScoreError> {
+    pub(crate) fn open(output: &Path, identity: &str, resume: bool) -> Result<Self, ScoreError> {
+        let path = Self::path(output);
         let io = |source| ScoreError::Journal { path: path.clone(), source };
         if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
             return Err(ScoreError::NoFolder { path: folder.into() });
@@ -107,7 +122,8 @@ impl Journal {
             begun.and_then(|()| writeln!(inner, "{identity}")).map_err(io)?;
         } else if line[..line.len() - 1] != *identity.as_bytes() {
             let found = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
-            return Err(ScoreError::OtherRun { path, expected: identity.into(), found });
+            let difference = Difference::between("", identity, &found);
+            return Err(ScoreError::OtherRun { output: output.into(), journal: path, difference });
         }
         let mut store = Store {
             path,
@@ -257,83 +273,96 @@ fn read_answers(mut bytes: &[u8], known: &mut HashMap<Key, Vec<f64>>) {
 mod tests {
     use super::*;
 
-    fn journal(path: &Path, resume: bool) -> Journal {
-        Journal::open(path.into(), "{\"a\":1}", resume).unwrap()
+    fn key(text: &str) -> Key {
+        Key::of(|key| key.write_str(text))
+    }
+
+    /// An output in a folder, and its journal.
+    fn paths(folder: &Path) -> (PathBuf, PathBuf) {
+        let output = folder.join("out.vcf");
+        (output.clone(), Journal::path(&output))
+    }
+
+    fn journal(output: &Path, resume: bool) -> Journal {
+        Journal::open(output, "{\"a\":1}", resume).unwrap()
     }
 
     #[test]
     fn answers_come_back_by_group() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j");
-        let mut first = journal(&path, true);
+        let (output, path) = paths(folder.path());
+        let mut first = journal(&output, true);
         for group in 0..3 {
             first.turn(group).unwrap();
-            first.add(Key::of(&format!("x{group}")), vec![group as f64, -0.5]).unwrap();
+            first.add(key(&format!("x{group}")), vec![group as f64, -0.5]).unwrap();
         }
         first.flush().unwrap();
         drop(first);
-        let mut again = journal(&path, true);
+        let mut again = journal(&output, true);
         again.turn(0).unwrap();
-        assert_eq!(again.known(&Key::of("x0")), Some(&[0.0, -0.5][..]));
-        assert_eq!(again.known(&Key::of("x1")), None);
-        again.add(Key::of("late"), vec![7.0]).unwrap();
+        assert_eq!(again.known(&key("x0")), Some(&[0.0, -0.5][..]));
+        assert_eq!(again.known(&key("x1")), None);
+        again.add(key("late"), vec![7.0]).unwrap();
         again.turn(1).unwrap();
-        assert_eq!(again.known(&Key::of("x1")), Some(&[1.0, -0.5][..]));
+        assert_eq!(again.known(&key("x1")), Some(&[1.0, -0.5][..]));
         again.turn(2).unwrap();
-        assert_eq!(again.known(&Key::of("x2")), Some(&[2.0, -0.5][..]));
+        assert_eq!(again.known(&key("x2")), Some(&[2.0, -0.5][..]));
         again.remove().unwrap();
         assert!(!path.exists());
-        journal(&path, false).close().unwrap();
+        journal(&output, false).close().unwrap();
         assert!(!path.exists(), "nothing to keep");
     }
 
     #[test]
     fn a_journal_cut_anywhere_keeps_what_is_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j");
-        let mut first = journal(&path, false);
+        let (output, path) = paths(folder.path());
+        let mut first = journal(&output, false);
         for group in 0..2 {
             first.turn(group).unwrap();
-            first.add(Key::of("a"), vec![1.0, 2.0]).unwrap();
+            first.add(key("a"), vec![1.0, 2.0]).unwrap();
             first.flush().unwrap();
         }
         drop(first);
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let mut cut = journal(&path, true);
+            let mut cut = journal(&output, true);
             cut.turn(0).unwrap();
-            assert_eq!(cut.known(&Key::of("a")).is_some(), length >= 8 + 64, "cut at {length}");
-            cut.add(Key::of("b"), vec![3.0]).unwrap();
+            assert_eq!(cut.known(&key("a")).is_some(), length >= 8 + 64, "cut at {length}");
+            cut.add(key("b"), vec![3.0]).unwrap();
             cut.flush().unwrap();
             drop(cut);
-            let mut again = journal(&path, true);
+            let mut again = journal(&output, true);
             again.turn(0).unwrap();
-            assert_eq!(again.known(&Key::of("b")), Some(&[3.0][..]), "cut at {length}");
+            assert_eq!(again.known(&key("b")), Some(&[3.0][..]), "cut at {length}");
         }
     }
 
     #[test]
     fn a_second_writer_is_refused_until_the_first_ends() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j");
-        let mut first = journal(&path, false);
-        first.add(Key::of("a"), vec![1.0]).unwrap();
+        let (output, _) = paths(folder.path());
+        let mut first = journal(&output, false);
+        first.add(key("a"), vec![1.0]).unwrap();
         for resume in [false, true] {
-            assert!(matches!(Journal::open(path.clone(), "{\"a\":1}", resume), Err(ScoreError::Busy { .. })));
+            assert!(matches!(Journal::open(&output, "{\"a\":1}", resume), Err(ScoreError::Busy { .. })));
         }
         first.close().unwrap();
-        let mut second = journal(&path, true);
+        let mut second = journal(&output, true);
         second.turn(0).unwrap();
-        assert_eq!(second.known(&Key::of("a")), Some(&[1.0][..]));
+        assert_eq!(second.known(&key("a")), Some(&[1.0][..]));
     }
 
     #[test]
     fn another_runs_journal_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("j");
-        drop(journal(&path, false));
-        assert!(matches!(Journal::open(path.clone(), "{\"a\":2}", true), Err(ScoreError::OtherRun { .. })));
-        assert!(Journal::open(path, "{\"a\":2}", false).is_ok());
+        let (output, path) = paths(folder.path());
+        drop(journal(&output, false));
+        let error = Journal::open(&output, "{\"a\":2}", true).err().unwrap().to_string();
+        let (output_shown, journal_shown) = (output.display(), path.display());
+        let expected = format!("{output_shown}: a different run has left {journal_shown}: a: expected 2, found 1; ");
+        assert!(error.starts_with(&expected), "{error}");
+        assert!(Journal::open(&output, "{\"a\":2}", false).is_ok());
     }
 }

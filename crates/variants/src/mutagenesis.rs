@@ -2,29 +2,31 @@
 
 mod heat_map;
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_seq::input::is_stream;
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
-use longstrand_table::{Destination, Existing, Opened, ScoreLayout, ScoreRow, ScoreWriter, WriteOptions, write_text};
+use longstrand_table::{Destination, Existing, ScoreRow, remove_temporaries, write_text};
 use serde_json::json;
 
-use heat_map::HeatMap;
-pub use heat_map::LONGEST_HEAT_MAP;
+use heat_map::{HeatMap, LONGEST_HEAT_MAP};
 
 use crate::allele::{Edit, VariantType};
 use crate::error::ScoreError;
 use crate::journal::Journal;
-use crate::options::{Column, ScoreOptions};
+use crate::options::ScoreOptions;
+use crate::prefix::Prefix;
 use crate::provenance::{self, Identity};
 use crate::resolve::Resolved;
 use crate::run::Counts;
-use crate::same_file::is_one_of;
 use crate::scorer::{Scored, Scorer};
+use crate::tables::Tables;
+use crate::targets::{Opened, Run, Target, Targets, replacing};
+use crate::warning;
 
 /// Sites that are scored together.
 const SITES: u64 = 1_024;
@@ -42,16 +44,21 @@ pub struct Mutagenesis {
     pub options: ScoreOptions,
     /// A row for each substitution.
     pub parquet: Destination,
+    /// The same rows as text; `-` for standard output.
+    pub tsv: Option<PathBuf>,
     /// A picture of the first score, if one is wanted.
     pub svg: Option<PathBuf>,
     /// What to do about outputs that exist.
     pub existing: Existing,
     /// Threads that compute.
     pub threads: NonZeroUsize,
+    /// Bytes of memory that may be taken, where that is known: windows that need more are refused.
+    pub available_memory: Option<u64>,
 }
 
 impl Mutagenesis {
-    /// Scores every substitution of an A, C, G or T of the region, and writes the outputs.
+    /// Scores every substitution of an A, C, G or T of the region, and writes the outputs. Nothing is counted where an earlier
+    /// run has written them all.
     ///
     /// # Errors
     ///
@@ -59,35 +66,21 @@ impl Mutagenesis {
     /// - the genome cannot be read, or does not have the region;
     /// - an output exists or cannot be written;
     /// - the watch stopped the run. What has been computed stays in the journal, to be resumed.
-    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Counts, ScoreError> {
+    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Option<Counts>, ScoreError> {
+        self.check()?;
         let genome = Genome::open(&self.reference, &self.genome)?;
         if let Some(notice) = genome.notice() {
             watch.note(&notice);
         }
         let interval = region::parse(&self.region, genome.contigs())
             .map_err(|error| ScoreError::Region { path: self.reference.clone(), error })?;
-        let mut scorer = Scorer::new(checkpoint, level, genome, self.options.clone(), self.threads)?;
         self.check_picture(&interval)?;
+        let (options, available) = (self.options.clone(), self.available_memory);
+        let mut scorer = Scorer::new(checkpoint, level, genome, options, self.threads, available)?;
         let identity = self.identity(checkpoint, level, &scorer, watch)?;
-        let layout = ScoreLayout::new(scorer.columns().map(|column| column.name));
-        let path = Journal::path(self.parquet.path());
-        if self.existing == Existing::Refuse && path.exists() {
-            return Err(ScoreError::Unfinished { path });
-        }
-        // Rows are written anew from the journal, if there is one; else a table that is there must be this run's.
-        let existing =
-            if self.existing == Existing::Resume && path.exists() { Existing::Replace } else { self.existing };
-        let options = WriteOptions { existing, ..WriteOptions::default() };
-        let writer = match ScoreWriter::open(&self.parquet, &layout, &options, identity.metadata())? {
-            Opened::Writing(writer) => writer,
-            Opened::Complete(_) => return Ok(Counts::default()),
-        };
-        let mut journal = Journal::open(path, &identity.line(), self.existing == Existing::Resume)?;
-        let contig = scorer.reference().contigs().get(interval.contig).name.clone();
-        let column = *scorer.columns().next().expect("there is a score");
-        let draw = || HeatMap::new(&contig, interval.start, column, &checkpoint.name, scorer.options());
-        let picture = self.svg.is_some().then(draw);
-        let mut output = Output { contig, writer, picture, counts: Counts::default() };
+        let Opened::Writing(mut journal) = self.journal(&scorer, &identity)? else { return Ok(None) };
+        warning::of_context(self.options.context.get(), checkpoint, watch);
+        let mut output = self.output(&scorer, &interval, &checkpoint.name, &identity)?;
         if let Err(error) = self.score(&mut scorer, &interval, &mut output, &mut journal, watch) {
             // What ended the run is what the user is to know.
             let _ = journal.close();
@@ -95,12 +88,65 @@ impl Mutagenesis {
         }
         let counts = self.finish(output)?;
         journal.remove()?;
-        Ok(counts)
+        warning::of_not_finite(counts.not_finite, watch);
+        Ok(Some(counts))
     }
 
     /// Whether a run that was stopped has left a journal to go on with.
     pub fn is_resumable(&self) -> bool {
-        Journal::path(self.parquet.path()).exists()
+        self.targets().is_resumable()
+    }
+
+    /// Removes what this process leaves under temporary names if it is stopped; its journal stays.
+    pub fn remove_temporaries(&self) {
+        self.parquet.remove_temporaries();
+        [&self.tsv, &self.svg].into_iter().flatten().for_each(|path| remove_temporaries(path));
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        let texts = self.tsv_file().into_iter().chain(self.svg.as_deref()).map(Target::Text);
+        Targets([Target::Table(&self.parquet)].into_iter().chain(texts).collect())
+    }
+
+    fn tsv_file(&self) -> Option<&Path> {
+        self.tsv.as_deref().filter(|path| path.as_os_str() != "-")
+    }
+
+    fn check(&self) -> Result<(), ScoreError> {
+        if self.existing == Existing::Resume && is_stream(&self.reference) {
+            return Err(ScoreError::Usage(
+                "--resume needs files: what a stream held the last time is not known".into(),
+            ));
+        }
+        self.targets().check(&[&*self.reference])
+    }
+
+    /// The journal to go on with, unless an earlier run has written the outputs.
+    fn journal(&self, scorer: &Scorer, identity: &Identity) -> Result<Opened<Journal>, ScoreError> {
+        let run = Run {
+            identity,
+            layout: &scorer.layout(),
+            prefix: &Prefix::default(),
+            has_stream: self.tsv.is_some() && self.tsv_file().is_none(),
+            is_repeatable: !is_stream(&self.reference),
+        };
+        self.targets().open(self.existing, &run)
+    }
+
+    fn output(
+        &self,
+        scorer: &Scorer,
+        interval: &Interval,
+        model: &str,
+        identity: &Identity,
+    ) -> Result<Output, ScoreError> {
+        let existing = replacing(self.existing);
+        let tables = Tables::open(Some(&self.parquet), self.tsv.as_deref(), &scorer.layout(), existing, identity)?;
+        let contig = scorer.reference().contigs().get(interval.contig).name.clone();
+        let column = *scorer.columns().next().expect("there is a score");
+        let draw = || HeatMap::new(&contig, interval.start..interval.end, column, model, scorer.options());
+        let picture = self.svg.is_some().then(draw);
+        Ok(Output { contig, tables, picture, counts: Counts::new(&scorer.options().scores) })
     }
 
     fn score(
@@ -124,31 +170,20 @@ impl Mutagenesis {
 
     fn finish(&self, output: Output) -> Result<Counts, ScoreError> {
         if let Some((path, picture)) = self.svg.as_ref().zip(output.picture) {
-            write_text(path, &picture.draw(), self.picture_may_be_replaced())?;
+            write_text(path, &picture.draw(), replacing(self.existing))?;
         }
-        output.writer.finish(output.counts.metadata())?;
+        output.tables.finish(&output.counts)?;
         Ok(output.counts)
     }
 
     fn check_picture(&self, interval: &Interval) -> Result<(), ScoreError> {
-        let Some(path) = &self.svg else { return Ok(()) };
-        if interval.len() > LONGEST_HEAT_MAP {
-            return Err(ScoreError::Usage(format!(
+        match self.svg.is_some() && interval.len() > LONGEST_HEAT_MAP {
+            true => Err(ScoreError::Usage(format!(
                 "--svg: expected a region of at most {LONGEST_HEAT_MAP} bases, found {}",
                 interval.len()
-            )));
-        }
-        if is_one_of(path, [&*self.reference, self.parquet.path()]) {
-            return Err(ScoreError::Usage(format!("--svg: {} is the genome or the table", path.display())));
-        }
-        match self.picture_may_be_replaced() == Existing::Refuse && fs::symlink_metadata(path).is_ok() {
-            true => Err(ScoreError::Exists { path: path.clone() }),
+            ))),
             false => Ok(()),
         }
-    }
-
-    fn picture_may_be_replaced(&self) -> Existing {
-        if self.existing == Existing::Refuse { Existing::Refuse } else { Existing::Replace }
     }
 
     fn identity(
@@ -181,7 +216,7 @@ fn substitutions(scorer: &Scorer, contig: usize, range: std::ops::Range<u64>) ->
 /// What rows go to.
 struct Output {
     contig: String,
-    writer: ScoreWriter,
+    tables: Tables,
     picture: Option<HeatMap>,
     counts: Counts,
 }
@@ -195,9 +230,10 @@ impl Output {
                 picture.add(edit.start, edit.reference[0], edit.alternate[0], scored.values[0].score);
             }
             self.counts.add(std::slice::from_ref(scored));
-            self.writer.write(&ScoreRow {
+            self.tables.write(&ScoreRow {
                 contig: &self.contig,
                 position: edit.start + 1,
+                end: Some(edit.start + 1),
                 reference: from.encode_utf8(&mut [0; 4]),
                 alternate: to.encode_utf8(&mut [0; 4]),
                 id: None,
@@ -209,12 +245,5 @@ impl Output {
             })?;
         }
         Ok(())
-    }
-}
-
-impl Column {
-    /// The column with its meaning, for a caption.
-    fn caption(&self) -> String {
-        format!("{}: {}", self.name, self.meaning)
     }
 }

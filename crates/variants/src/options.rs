@@ -25,8 +25,13 @@ impl Score {
     /// Every score, in the order of their columns.
     pub const ALL: [Self; 4] = [Self::Masked, Self::Wildtype, Self::Likelihood, Self::Embedding];
 
+    const NAMES: [&'static str; 4] = {
+        let [first, second, third, fourth] = Self::ALL;
+        [first.name(), second.name(), third.name(), fourth.name()]
+    };
+
     /// The name on the command line.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Masked => "masked",
             Self::Wildtype => "wildtype",
@@ -36,41 +41,42 @@ impl Score {
     }
 
     /// The columns that it gives.
-    pub fn columns(self) -> &'static [Column] {
+    pub(crate) fn columns(self) -> &'static [Column] {
+        const DIFFERENCE: &str = "difference of natural-log probabilities";
         match self {
             Self::Masked => {
-                &[Column { name: "masked", info: "LS_MASKED", meaning: "log p(alt) - log p(ref), site masked" }]
+                &[Column { name: "masked", meaning: "log p(alt) - log p(ref), site masked", unit: DIFFERENCE }]
             }
             Self::Wildtype => {
-                &[Column { name: "wildtype", info: "LS_WILDTYPE", meaning: "log p(alt) - log p(ref), site not masked" }]
+                &[Column { name: "wildtype", meaning: "log p(alt) - log p(ref), site not masked", unit: DIFFERENCE }]
             }
             Self::Likelihood => &[
                 Column {
                     name: "likelihood",
-                    info: "LS_LIKELIHOOD",
                     meaning: "log p(sequence with alt) - log p(sequence with ref)",
+                    unit: DIFFERENCE,
                 },
                 Column {
                     name: "likelihood_per_base",
-                    info: "LS_LIKELIHOOD_PER_BASE",
                     meaning: "mean log p of a base of the sequence with alt - the same with ref",
+                    unit: "difference of natural-log probabilities, a base",
                 },
             ],
             Self::Embedding => &[
                 Column {
                     name: "embedding_cosine",
-                    info: "LS_EMBEDDING_COSINE",
                     meaning: "1 - cosine of the mean embeddings around the site with alt and with ref",
+                    unit: "cosine distance",
                 },
                 Column {
                     name: "embedding_l2",
-                    info: "LS_EMBEDDING_L2",
                     meaning: "Euclidean distance of the mean embeddings around the site with alt and with ref",
+                    unit: "Euclidean distance",
                 },
                 Column {
                     name: "embedding_dot",
-                    info: "LS_EMBEDDING_DOT",
                     meaning: "inner product of the mean embeddings around the site with alt and with ref",
+                    unit: "inner product",
                 },
             ],
         }
@@ -79,13 +85,20 @@ impl Score {
 
 /// A column of a score.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its name in tables.
-    pub name: &'static str,
-    /// Its key in the INFO field of VCF.
-    pub info: &'static str,
+    pub(crate) name: &'static str,
     /// What it is, in a phrase without quotes.
-    pub meaning: &'static str,
+    pub(crate) meaning: &'static str,
+    /// What its values are, for a scale of colours.
+    pub(crate) unit: &'static str,
+}
+
+impl Column {
+    /// The column with its meaning, for a caption.
+    pub(crate) fn caption(&self) -> String {
+        format!("{}: {}", self.name, self.meaning)
+    }
 }
 
 impl fmt::Display for Score {
@@ -98,10 +111,8 @@ impl FromStr for Score {
     type Err = ParseChoiceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|score| score.name() == text)
-            .ok_or_else(|| ParseChoiceError::new(&["masked", "wildtype", "likelihood", "embedding"], text))
+        let found = Self::ALL.into_iter().find(|score| score.name() == text);
+        found.ok_or_else(|| ParseChoiceError::new(&Self::NAMES, text))
     }
 }
 

@@ -33,6 +33,20 @@ impl Predictor {
         self.model.scratch()
     }
 
+    /// About how many bytes it takes to read one window of so many bases at a time.
+    pub(crate) fn window_bytes(&self, bases: u64) -> u64 {
+        self.model.window_bytes(Chunking::Auto, bases)
+    }
+
+    /// The longest window that takes at most so many bytes.
+    pub(crate) fn longest_window(&self, bytes: u64) -> u64 {
+        self.model.longest_window(Chunking::Auto, bytes)
+    }
+
+    pub(crate) fn is_causal(&self) -> bool {
+        self.model.is_causal()
+    }
+
     /// The state before the first base; none for a model that is not causal.
     pub(crate) fn initial_state(&self) -> Option<State<f32>> {
         self.model.initial_state()

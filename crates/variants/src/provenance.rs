@@ -49,9 +49,20 @@ impl Identity {
 
     /// In a line, JSON.
     pub(crate) fn line(&self) -> String {
-        let members = self.0.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        let members = self.0.iter().map(|(key, value)| (key.clone(), structured(value)));
         Value::Object(members.collect()).to_string()
     }
+
+    /// For a structured line of a VCF's header: names and values.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.strip_prefix("longstrand.").unwrap_or(key), value.as_str()))
+    }
+}
+
+/// A value as JSON: what is an object or a list in a text is one here.
+fn structured(text: &str) -> Value {
+    let parsed = serde_json::from_str(text).ok();
+    parsed.filter(|value: &Value| value.is_object() || value.is_array()).unwrap_or_else(|| Value::from(text))
 }
 
 /// What of the options decides scores.

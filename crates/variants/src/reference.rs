@@ -33,6 +33,12 @@ impl Reference {
         self.contigs.spans(contig).iter().find(holds).cloned()
     }
 
+    /// Bases of the longest span of all.
+    pub(crate) fn longest_span(&self) -> u64 {
+        let spans = (0..self.contigs.len()).flat_map(|contig| self.contigs.spans(contig));
+        spans.map(|span| span.end - span.start).max().unwrap_or(0)
+    }
+
     /// How many bases of an interval are none of A, C, G, T. Whole blocks are counted once.
     pub(crate) fn count_ambiguous(&self, contig: usize, range: &Range<u64>) -> Result<u64, Error> {
         let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);

@@ -9,6 +9,7 @@ use longstrand_seq::variant::{Allele, VariantRecord};
 
 use crate::allele::{Edit, Reason};
 use crate::error::ScoreError;
+use crate::extent::Extents;
 use crate::options::{RefMismatch, ScoreOptions};
 use crate::reference::Reference;
 
@@ -32,7 +33,8 @@ struct Locus {
 ///
 /// - the reference cannot be read, or has two contigs that the record's may mean;
 /// - with [`RefMismatch::Error`], REF is not what the reference has, or the reference does not have the position. A nucleotide
-///   code that stands for several bases agrees with each of them.
+///   code that stands for several bases agrees with each of them. Nothing is asked of a record whose alleles have no score
+///   wherever they lie.
 pub(crate) fn resolve(
     record: &VariantRecord,
     path: &std::path::Path,
@@ -40,12 +42,26 @@ pub(crate) fn resolve(
     options: &ScoreOptions,
 ) -> Result<Vec<Resolved>, ScoreError> {
     let checked = Checked { record, path, reference, options };
+    if record.alternates().all(|allele| never_scored(&allele).is_some()) {
+        return Ok(record.alternates().filter_map(|allele| never_scored(&allele)).map(Err).collect());
+    }
     let locus = checked.locus()?;
-    record
-        .alternates()
-        .enumerate()
-        .map(|(i, allele)| checked.allele(locus.as_ref().map_err(|reason| *reason), i, allele))
-        .collect()
+    let extents = Extents::of(record);
+    let alleles = record.alternates().enumerate();
+    alleles.map(|(i, allele)| checked.allele(locus.as_ref().map_err(|reason| *reason), &extents, i, allele)).collect()
+}
+
+/// Why an allele has no score wherever it lies.
+fn never_scored(allele: &Allele<'_>) -> Option<Reason> {
+    match allele {
+        Allele::Missing => Some(Reason::NoAlternate),
+        Allele::Overlapping => Some(Reason::OverlappingDeletion),
+        Allele::Unspecified => Some(Reason::Unspecified),
+        Allele::Breakend => Some(Reason::Breakend),
+        Allele::Symbolic(_) => Some(Reason::Symbolic),
+        Allele::Unknown(_) => Some(Reason::InvalidBases),
+        Allele::Bases(_) | Allele::Deletion | Allele::Duplication | Allele::Inversion => None,
+    }
 }
 
 struct Checked<'a> {
@@ -89,24 +105,26 @@ impl Checked<'_> {
         }
     }
 
-    fn allele(&self, locus: Result<&Locus, Reason>, i: usize, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
-        let alternate = match allele {
-            Allele::Missing => return Ok(Err(Reason::NoAlternate)),
-            Allele::Overlapping => return Ok(Err(Reason::OverlappingDeletion)),
-            Allele::Unspecified => return Ok(Err(Reason::Unspecified)),
-            Allele::Breakend => return Ok(Err(Reason::Breakend)),
-            Allele::Symbolic(_) => return Ok(Err(Reason::Symbolic)),
-            Allele::Unknown(_) => return Ok(Err(Reason::InvalidBases)),
-            Allele::Bases(bases) => Some(bases),
-            Allele::Deletion | Allele::Duplication | Allele::Inversion => None,
-        };
+    fn allele(
+        &self,
+        locus: Result<&Locus, Reason>,
+        extents: &Extents,
+        i: usize,
+        allele: Allele<'_>,
+    ) -> Result<Resolved, ScoreError> {
+        if let Some(reason) = never_scored(&allele) {
+            return Ok(Err(reason));
+        }
         let locus = match locus {
             Ok(locus) => locus,
             Err(reason) => return Ok(Err(reason)),
         };
-        match alternate {
-            Some(bases) => Ok(self.sequence(locus, bases)),
-            None => self.structure(locus, i, allele),
+        match allele {
+            Allele::Bases(bases) => Ok(self.sequence(locus, bases)),
+            _ => match extents.structure_end(i) {
+                Ok(end) => self.structure(locus, end, allele),
+                Err(reason) => Ok(Err(reason)),
+            },
         }
     }
 
@@ -123,19 +141,14 @@ impl Checked<'_> {
         let suffix = told.iter().rev().zip(alternate.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
         let from = alternate.len() - suffix;
         alternate[from..].copy_from_slice(&reference[reference.len() - suffix..]);
-        self.edit(locus, reference.clone(), alternate, true)
+        self.edit(locus, reference, &alternate, true)
     }
 
     /// A symbolic allele: of the bases behind POS up to its end, which are left out, doubled or turned round.
-    fn structure(&self, locus: &Locus, i: usize, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
+    fn structure(&self, locus: &Locus, end: u64, allele: Allele<'_>) -> Result<Resolved, ScoreError> {
         let record = self.record;
-        let end = record.allele_end(i);
-        let is_told = record.info_end().is_some() || record.svlen(i).is_some();
-        if !is_told || end <= record.start() + 1 {
-            return Ok(Err(Reason::NoEnd));
-        }
         if end > locus.span.end {
-            return self.outside(|| found_instead(self.reference, locus.contig));
+            return self.beyond(locus, end);
         }
         if end - record.start() > self.options.context.get() {
             return Ok(Err(Reason::LongerThanContext));
@@ -151,29 +164,43 @@ impl Checked<'_> {
             }
             _ => before.to_vec(),
         };
-        Ok(self.edit(locus, reference, alternate, false))
+        Ok(self.edit(locus, &reference, &alternate, false))
     }
 
     /// The edit without what both sequences end and begin with, one base apart: however a record spells an allele, it is
     /// the same edit.
-    fn edit(&self, locus: &Locus, mut reference: Vec<u8>, mut alternate: Vec<u8>, is_spelled: bool) -> Resolved {
+    fn edit(&self, locus: &Locus, reference: &[u8], alternate: &[u8], is_spelled: bool) -> Resolved {
         if reference == alternate {
             return Err(Reason::SameAsReference);
         }
         let shorter = reference.len().min(alternate.len()) - 1;
         let ends = reference.iter().rev().zip(alternate.iter().rev());
         let suffix = ends.take(shorter).take_while(|(a, b)| a == b).count();
-        reference.truncate(reference.len() - suffix);
-        alternate.truncate(alternate.len() - suffix);
-        let starts = reference.iter().zip(&alternate);
+        let starts = reference.iter().zip(alternate);
         let prefix = starts.take(shorter - suffix).take_while(|(a, b)| a == b).count();
-        reference.drain(..prefix);
-        alternate.drain(..prefix);
+        let reference = &reference[prefix..reference.len() - suffix];
+        let alternate = &alternate[prefix..alternate.len() - suffix];
         if reference.len().max(alternate.len()) as u64 > self.options.context.get() {
             return Err(Reason::LongerThanContext);
         }
         let start = self.record.start() + prefix as u64;
+        let (reference, alternate) = (reference.to_vec(), alternate.to_vec());
         Ok((Edit { contig: locus.contig, start, reference, alternate, is_spelled }, locus.span.clone()))
+    }
+
+    /// A symbolic allele that ends where the reference has no bases.
+    fn beyond(&self, locus: &Locus, end: u64) -> Result<Resolved, ScoreError> {
+        if self.options.ref_mismatch != RefMismatch::Error {
+            return Ok(Err(Reason::NotInReference));
+        }
+        Err(ScoreError::EndBeyondReference {
+            path: self.path.into(),
+            record: self.record.place(),
+            contig: self.record.contig().into(),
+            position: self.record.position(),
+            length: locus.span.end,
+            end,
+        })
     }
 
     /// A record that the reference does not reach: an error, unless mismatches are to be skipped or ignored.

@@ -5,29 +5,30 @@ mod groups;
 mod sinks;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::input::is_stream;
-use longstrand_seq::variant::{VariantFormat, VariantOutput, VariantReader, count_records};
+use longstrand_seq::variant::{VariantFormat, VariantOutput, VariantReader, survey};
 use longstrand_seq::window::Shard;
 use longstrand_seq::{Genome, GenomeOptions};
 use longstrand_table::{Destination, Existing};
 use serde_json::json;
 
-pub use counts::Counts;
+pub use counts::{Counts, ScoreCounts};
 use groups::Groups;
-use sinks::{Opened, Sinks};
+use sinks::Sinks;
 
 use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::options::ScoreOptions;
+use crate::prefix::Prefix;
 use crate::provenance::{self, Identity};
-use crate::same_file::is_one_of;
 use crate::scorer::Scorer;
-use crate::warning::Warning;
+use crate::targets::{Opened, Run, Target, Targets};
+use crate::warning;
 
 /// What to score, how, and where to.
 #[derive(Clone, Debug)]
@@ -50,6 +51,10 @@ pub struct Job {
     pub existing: Existing,
     /// Threads that compute.
     pub threads: NonZeroUsize,
+    /// Bytes of memory that may be taken, where that is known: windows that need more are refused.
+    pub available_memory: Option<u64>,
+    /// What the keys of INFO fields begin with.
+    pub prefix: Prefix,
     /// The command line, for the header.
     pub command: String,
 }
@@ -73,14 +78,15 @@ impl Job {
 }
 
 impl Outputs {
-    /// The outputs that are files or folders.
-    fn files(&self) -> Vec<&Path> {
+    /// The outputs that are files or folders. The journal lies beside the first.
+    fn targets(&self) -> Targets<'_> {
         let variants = match &self.variants {
-            Some((VariantOutput::File(path), _)) => Some(path.as_path()),
+            Some((VariantOutput::File(path), _)) => Some(Target::Variants(path)),
             _ => None,
         };
         let tsv = self.tsv.as_deref().filter(|path| path.as_os_str() != "-");
-        [variants, self.parquet.as_ref().map(Destination::path), tsv].into_iter().flatten().collect()
+        let targets = [variants, self.parquet.as_ref().map(Target::Table), tsv.map(Target::Text)];
+        Targets(targets.into_iter().flatten().collect())
     }
 
     /// Whether something goes to the standard output.
@@ -89,17 +95,12 @@ impl Outputs {
         to_stdout || self.tsv.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// The first of the files: what the journal lies beside.
-    fn primary(&self) -> Option<&Path> {
-        self.files().first().copied()
-    }
-
     /// Whether a run that was stopped has left a journal to go on with.
     pub fn is_resumable(&self) -> bool {
-        self.primary().is_some_and(|output| Journal::path(output).exists())
+        self.targets().is_resumable()
     }
 
-    /// Removes what a run that is stopped leaves under temporary names; its journal stays.
+    /// Removes what this process leaves under temporary names if it is stopped; its journal stays.
     pub fn remove_temporaries(&self) {
         if let Some((output, _)) = &self.variants {
             output.remove_temporaries();
@@ -118,7 +119,6 @@ pub struct Plan {
     job: Job,
     level: Level,
     checkpoint_name: String,
-    trained_context: Option<u64>,
     scorer: Scorer,
     reader: VariantReader,
     notice: Option<String>,
@@ -144,16 +144,8 @@ impl Plan {
         let genome = Genome::open(&job.reference, &job.genome)?;
         let notice = genome.notice();
         let reader = VariantReader::open(&job.variants, &job.regions)?;
-        let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads)?;
-        Ok(Self {
-            job,
-            level,
-            checkpoint_name: checkpoint.name.clone(),
-            trained_context: checkpoint.config.trained_context,
-            scorer,
-            reader,
-            notice,
-        })
+        let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads, job.available_memory)?;
+        Ok(Self { job, level, checkpoint_name: checkpoint.name.clone(), scorer, reader, notice })
     }
 
     /// The options, with the scores that are computed.
@@ -177,7 +169,10 @@ impl Plan {
     pub fn run(mut self, checkpoint: &Checkpoint, watch: &dyn Watch) -> Result<Outcome, ScoreError> {
         let identity = self.identity(checkpoint, watch)?;
         let Opened::Writing(mut journal) = self.journal(&identity)? else { return Ok(Outcome { counts: None }) };
-        self.tell(watch);
+        if let Some(notice) = &self.notice {
+            watch.note(notice);
+        }
+        warning::of_context(self.options().context.get(), checkpoint, watch);
         let counts = match self.score(&identity, &mut journal, watch) {
             Ok(counts) => counts,
             Err(error) => {
@@ -187,27 +182,31 @@ impl Plan {
             }
         };
         journal.remove()?;
-        if counts.not_finite > 0 {
-            watch.warn(&Warning::NotFinite { scores: counts.not_finite }.to_string());
-        }
+        warning::of_not_finite(counts.not_finite, watch);
         Ok(Outcome { counts: Some(counts) })
     }
 
     fn score(&mut self, identity: &Identity, journal: &mut Journal, watch: &dyn Watch) -> Result<Counts, ScoreError> {
         let Self { job, scorer, reader, checkpoint_name, .. } = self;
-        let all = match is_stream(&job.variants) {
+        let survey = match is_stream(&job.variants) {
             true => None,
-            false => Some(count_records(&job.variants, &job.regions)?),
+            false => {
+                let survey = survey(&job.variants, &job.regions, &mut |_| watch.flow())?;
+                Some(survey.ok_or(ScoreError::Cancelled)?)
+            }
         };
+        let all = survey.as_ref().map(|survey| survey.records);
         let shard = (job.shard != Shard::WHOLE).then_some(job.shard).zip(all);
-        let mut groups = Groups::new(reader, &job.variants, shard);
+        let mut groups = Groups::new(reader, &job.variants, shard, job.prefix.keys());
         let mut group = groups.next(scorer)?;
-        let mut sinks = Sinks::open(job, scorer, groups.header(), &group.records, checkpoint_name, identity)?;
-        let mut counts = Counts::default();
+        let undeclared = survey.map_or_else(|| group.undeclared(groups.header()), |survey| survey.undeclared);
+        let mut sinks = Sinks::open(job, scorer, groups.header(), &undeclared, checkpoint_name, identity)?;
+        let mut counts = Counts::new(&scorer.options().scores);
         for number in 0.. {
             if group.records.is_empty() {
                 break;
             }
+            sinks.check(&group.records)?;
             journal.turn(number)?;
             let scored = scorer.score(&group.alleles, journal, watch)?;
             let mut scored = scored.as_slice();
@@ -229,39 +228,22 @@ impl Plan {
         let mut options = provenance::options(self.scorer.options());
         options["regions"] = json!(job.regions);
         options["sliced_reference"] = json!(job.genome.sliced_reference);
+        options["prefix"] = json!(job.prefix.to_string());
         options["shard"] = json!(job.shard.to_string());
         Identity::new("score", checkpoint, self.level, &[&job.variants, &job.reference], options, watch)
     }
 
-    /// The journal to go on with, unless an earlier run has written the output.
+    /// The journal to go on with, unless an earlier run has written the outputs.
     fn journal(&self, identity: &Identity) -> Result<Opened<Journal>, ScoreError> {
-        let Some(output) = self.job.outputs.primary() else { return Ok(Opened::Writing(Journal::none())) };
-        let path = Journal::path(output);
-        match self.job.existing {
-            Existing::Refuse if path.exists() => return Err(ScoreError::Unfinished { path }),
-            Existing::Resume if !path.exists() && sinks::is_complete(&self.job, &self.scorer, identity)? => {
-                return Ok(Opened::Complete);
-            }
-            _ => {}
-        }
-        sinks::refuse_existing(&self.job, path.exists())?;
-        if self.job.reads_stream() {
-            return Ok(Opened::Writing(Journal::none()));
-        }
-        if path.exists() {
-            self.job.outputs.remove_temporaries();
-        }
-        Journal::open(path, &identity.line(), self.job.existing == Existing::Resume).map(Opened::Writing)
-    }
-
-    fn tell(&self, watch: &dyn Watch) {
-        if let Some(notice) = &self.notice {
-            watch.note(notice);
-        }
-        let context = self.scorer.options().context.get();
-        if let Some(trained) = self.trained_context.filter(|&trained| context > trained) {
-            watch.warn(&Warning::BeyondContext { context, trained }.to_string());
-        }
+        let job = &self.job;
+        let run = Run {
+            identity,
+            layout: &self.scorer.layout(),
+            prefix: &job.prefix,
+            has_stream: job.outputs.has_stream(),
+            is_repeatable: !job.reads_stream(),
+        };
+        job.outputs.targets().open(job.existing, &run)
     }
 }
 
@@ -287,16 +269,7 @@ fn check(job: &Job) -> Result<(), ScoreError> {
     if job.existing == Existing::Resume && job.reads_stream() {
         return usage("--resume needs files: what a stream held the last time is not known".into());
     }
-    let files = outputs.files();
-    for (i, path) in files.iter().enumerate() {
-        if is_one_of(path, [&*job.variants, &*job.reference]) {
-            return usage(format!("the output {} is one of the inputs", path.display()));
-        }
-        if is_one_of(path, files[..i].iter().copied()) {
-            return usage(format!("two outputs are {}", path.display()));
-        }
-    }
-    Ok(())
+    outputs.targets().check(&[&*job.variants, &*job.reference])
 }
 
 #[cfg(test)]

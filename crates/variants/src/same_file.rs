@@ -1,5 +1,6 @@
 //! Whether two paths name the same file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Whether a path names one of these files, be it under another spelling or by a link. `-` names no file.
@@ -9,7 +10,16 @@ pub(crate) fn is_one_of<'a>(path: &Path, files: impl IntoIterator<Item = &'a Pat
 }
 
 fn place(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf())
+    path.canonicalize().or_else(|_| place_of_new(path)).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Where a file would lie that is not there yet.
+fn place_of_new(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => Ok(folder.join(name)),
+        _ => Ok(path),
+    }
 }
 
 #[cfg(test)]
@@ -29,6 +39,8 @@ mod tests {
         {
             std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
             assert!(is_one_of(&path("link"), [&*path("a")]));
+            std::os::unix::fs::symlink(folder.path(), path("folder")).unwrap();
+            assert!(is_one_of(&path("folder/new"), [&*path("new")]));
         }
     }
 }

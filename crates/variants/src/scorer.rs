@@ -11,13 +11,14 @@ use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
 use longstrand_model::{Crew, Model, Watch};
 use longstrand_seq::{Genome, Strand};
-use longstrand_table::Strands as Values;
+use longstrand_table::{ScoreLayout, StrandScores};
 
 use crate::allele::{Edit, Reason};
 use crate::anchored;
 use crate::edits::{self, Measure};
 use crate::error::ScoreError;
 use crate::journal::Journal;
+use crate::memory;
 use crate::options::{Anchor, Column, Score, ScoreOptions, check_context};
 use crate::predictor::Predictor;
 use crate::reference::Reference;
@@ -40,12 +41,14 @@ pub(crate) struct Scorer {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scored {
     /// A value for each column of each score.
-    pub values: Vec<Values>,
+    pub values: Vec<StrandScores>,
     /// The bases of the reference that all its windows have together, 0-based, half-open.
     pub window: Option<Range<u64>>,
     /// How many of them are none of A, C, G, T.
     pub n_ambiguous: Option<u64>,
-    /// Why a value is missing.
+    /// Why each of the scores is missing.
+    pub reasons: Vec<Option<Reason>>,
+    /// The same in a text.
     pub reason: Option<String>,
     /// Values that were left out because they are infinite or not a number.
     pub not_finite: u64,
@@ -56,18 +59,34 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// - [`ScoreError::Usage`]
+    /// - [`ScoreError::Usage`]; of a context, also that its windows take more than the memory that is available, in bytes.
     pub(crate) fn new(
         checkpoint: &Checkpoint,
         level: Level,
         genome: Genome,
         mut options: ScoreOptions,
         threads: NonZeroUsize,
+        available_memory: Option<u64>,
     ) -> Result<Self, ScoreError> {
         check(checkpoint, &mut options)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
         let crew = Crew::new(threads, predictor.scratch());
-        Ok(Self { predictor, reference: Reference::new(genome), options, crew, trails: Mutex::default() })
+        let scorer = Self { predictor, reference: Reference::new(genome), options, crew, trails: Mutex::default() };
+        let context = scorer.options.context.get();
+        memory::check(&scorer.predictor, context, scorer.longest_window(), available_memory)?;
+        Ok(scorer)
+    }
+
+    /// Bases of the longest window that a score may read.
+    fn longest_window(&self) -> u64 {
+        let (options, context) = (&self.options, self.options.context.get());
+        let each = options.scores.iter().map(|score| match score {
+            Score::Likelihood if options.anchor != Anchor::Window => 0,
+            // It is not filled up where the genome has less.
+            Score::Likelihood => context.min(self.reference.longest_span()),
+            Score::Masked | Score::Wildtype | Score::Embedding => context,
+        });
+        each.max().unwrap_or(0)
     }
 
     pub(crate) fn reference(&self) -> &Reference {
@@ -83,6 +102,11 @@ impl Scorer {
     pub(crate) fn columns(&self) -> impl Iterator<Item = &'static Column> + use<> {
         let scores = self.options.scores.clone();
         scores.into_iter().flat_map(|score| score.columns())
+    }
+
+    /// The table of all scores.
+    pub(crate) fn layout(&self) -> ScoreLayout {
+        ScoreLayout::new(self.columns().map(|column| column.name))
     }
 
     /// Scores alleles, each as if it were alone.
@@ -160,35 +184,36 @@ fn check(checkpoint: &Checkpoint, options: &mut ScoreOptions) -> Result<(), Scor
 }
 
 /// A score of all alleles that can have it.
-struct Round<'a> {
+struct Round<'a, 'r> {
     bench: &'a Bench<'a>,
     crew: &'a mut Crew<f32>,
     journal: &'a mut Journal,
     trails: &'a Mutex<Trails>,
-    scored: &'a mut [Builder],
+    scored: &'a mut [Builder<'r>],
     score: Score,
     /// The score's first column.
     column: usize,
 }
 
-impl Round<'_> {
+impl<'r> Round<'_, 'r> {
     /// Sums log p(alt) − log p(ref) over the bases that an allele substitutes.
     fn sites(&mut self, reading: Reading) -> Result<(), ScoreError> {
         let context = self.bench.options.context.get();
-        let mut spans: BTreeMap<Site, Range<u64>> = BTreeMap::new();
+        let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
         for builder in &mut *self.scored {
             let Some((edit, span)) = builder.edit() else { continue };
-            match substituted(&edit) {
+            match substituted(edit) {
                 Ok(positions) => {
                     for position in positions {
-                        builder.saw(&reading.window(position, context, &span));
-                        spans.insert(Site { contig: edit.contig, position }, span.clone());
+                        builder.saw(&reading.window(position, context, span));
+                        spans.insert(Site { contig: edit.contig, position }, span);
                     }
                 }
                 Err(reason) => builder.lacks(self.score, reason),
             }
         }
-        let (sites, spans): (Vec<Site>, Vec<_>) = spans.into_iter().unzip();
+        let (sites, spans): (Vec<Site>, Vec<Range<u64>>) =
+            spans.into_iter().map(|(site, span)| (site, span.clone())).unzip();
         let tasks = reading.tasks(&sites, &spans, context);
         for &strand in self.bench.options.strands.each() {
             let answers = answer(&tasks, sites.len(), strand, self.bench, self.crew, self.journal)?;
@@ -208,7 +233,7 @@ impl Round<'_> {
         let tasks = edits::tasks(&edits, &spans, context, measure);
         for builder in &mut *self.scored {
             if let Some((edit, span)) = builder.edit() {
-                builder.saw(&window::around(&edit, context, &span));
+                builder.saw(&window::around(edit, context, span));
             }
         }
         for &strand in self.bench.options.strands.each() {
@@ -230,7 +255,7 @@ impl Round<'_> {
             self.set_all(strand, &edits, &answers, |answer| likelihoods(answer).to_vec());
             for builder in &mut *self.scored {
                 if let Some((edit, span)) = builder.edit() {
-                    builder.saw(&anchored::window(&edit, &span, self.bench.options, strand));
+                    builder.saw(&anchored::window(edit, span, self.bench.options, strand));
                 }
             }
         }
@@ -238,12 +263,12 @@ impl Round<'_> {
     }
 
     /// All edits, each once, in order, and the spans that they lie in.
-    fn all_edits(&self) -> (Vec<Edit>, Vec<Range<u64>>) {
-        let edits: BTreeMap<Edit, Range<u64>> = self.scored.iter().filter_map(Builder::edit).collect();
-        edits.into_iter().unzip()
+    fn all_edits(&self) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
+        let edits: BTreeMap<&'r Edit, &'r Range<u64>> = self.scored.iter().filter_map(Builder::edit).collect();
+        edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
     }
 
-    fn set_all(&mut self, strand: Strand, edits: &[Edit], answers: &Answers, values: impl Fn(&[f64]) -> Vec<f64>) {
+    fn set_all(&mut self, strand: Strand, edits: &[&Edit], answers: &Answers, values: impl Fn(&[f64]) -> Vec<f64>) {
         for builder in &mut *self.scored {
             if let Some((edit, _)) = builder.edit() {
                 let question = edits.binary_search(&edit).expect("every edit has been asked about");
@@ -277,21 +302,21 @@ fn base(letter: u8) -> Option<usize> {
 }
 
 /// An allele's scores as they come in.
-struct Builder {
-    resolved: Resolved,
+struct Builder<'r> {
+    resolved: &'r Resolved,
     /// By column of all scores.
-    values: Vec<Values>,
+    values: Vec<StrandScores>,
     lacking: Vec<(Score, Reason)>,
     window: Option<Range<u64>>,
 }
 
-impl Builder {
-    fn new(resolved: &Resolved, columns: usize) -> Self {
-        Self { resolved: resolved.clone(), values: vec![Values::default(); columns], lacking: Vec::new(), window: None }
+impl<'r> Builder<'r> {
+    fn new(resolved: &'r Resolved, columns: usize) -> Self {
+        Self { resolved, values: vec![StrandScores::default(); columns], lacking: Vec::new(), window: None }
     }
 
-    fn edit(&self) -> Option<(Edit, Range<u64>)> {
-        self.resolved.as_ref().ok().cloned()
+    fn edit(&self) -> Option<(&'r Edit, &'r Range<u64>)> {
+        self.resolved.as_ref().ok().map(|(edit, span)| (edit, span))
     }
 
     /// Bases of the reference have been read for this allele.
@@ -318,7 +343,7 @@ impl Builder {
 
     /// Σ log p(alt) − log p(ref) over the bases that the allele substitutes.
     fn log_ratio(&self, sites: &[Site], answers: &Answers) -> Option<f64> {
-        let (edit, _) = self.resolved.as_ref().ok()?;
+        let (edit, _) = self.edit()?;
         let ratio = |(position, from, to)| {
             let site = Site { contig: edit.contig, position };
             let distribution = answers.get(sites.binary_search(&site).ok()?);
@@ -334,30 +359,44 @@ impl Builder {
                 (forward, reverse) => forward.or(reverse),
             };
         }
-        let n_ambiguous = match (&self.resolved, &self.window) {
-            (Ok((edit, _)), Some(window)) => Some(reference.count_ambiguous(edit.contig, window)?),
+        let n_ambiguous = match (self.edit(), &self.window) {
+            (Some((edit, _)), Some(window)) => Some(reference.count_ambiguous(edit.contig, window)?),
             _ => None,
         };
-        let not_finite = self.values.iter_mut().map(leave_out_not_finite).sum();
-        let reason = self.reason(scores).or_else(|| (not_finite > 0).then(|| Reason::NotFinite.to_string()));
-        Ok(Scored { reason, values: self.values, window: self.window, n_ambiguous, not_finite })
+        let mut not_finite = 0;
+        let mut column = 0;
+        for &score in scores {
+            let cells = &mut self.values[column..][..score.columns().len()];
+            column += cells.len();
+            let left_out: u64 = cells.iter_mut().map(leave_out_not_finite).sum();
+            if left_out > 0 {
+                self.lacking.push((score, Reason::NotFinite));
+            }
+            not_finite += left_out;
+        }
+        let reasons: Vec<Option<Reason>> = scores.iter().map(|&score| self.why(score)).collect();
+        let reason = told(scores, &reasons);
+        Ok(Scored { values: self.values, window: self.window, n_ambiguous, reasons, reason, not_finite })
     }
 
-    /// A reason for all scores stands alone; those of some scores stand behind their names.
-    fn reason(&self, scores: &[Score]) -> Option<String> {
-        if let Err(reason) = self.resolved {
-            return Some(reason.to_string());
-        }
-        let (_, first) = self.lacking.first()?;
-        if self.lacking.len() == scores.len() && self.lacking.iter().all(|(_, reason)| reason == first) {
-            return Some(first.to_string());
-        }
-        let told: Vec<String> = self.lacking.iter().map(|(score, reason)| format!("{score}:{reason}")).collect();
-        Some(told.join("|"))
+    /// Why a score is missing.
+    fn why(&self, score: Score) -> Option<Reason> {
+        let of_score = || self.lacking.iter().find(|(lacking, _)| *lacking == score).map(|(_, reason)| *reason);
+        self.resolved.as_ref().err().copied().or_else(of_score)
     }
 }
 
-fn leave_out_not_finite(cell: &mut Values) -> u64 {
+/// A reason for all scores stands alone; those of some scores stand behind their names.
+fn told(scores: &[Score], reasons: &[Option<Reason>]) -> Option<String> {
+    let first = reasons.iter().flatten().next()?;
+    if reasons.iter().all(|reason| reason.as_ref() == Some(first)) {
+        return Some(first.to_string());
+    }
+    let each = scores.iter().zip(reasons).filter_map(|(score, reason)| Some(format!("{score}:{}", reason.as_ref()?)));
+    Some(each.collect::<Vec<_>>().join("|"))
+}
+
+fn leave_out_not_finite(cell: &mut StrandScores) -> u64 {
     let mut left_out = 0;
     for value in [&mut cell.score, &mut cell.forward, &mut cell.reverse] {
         if value.take_if(|value| !value.is_finite()).is_some() {
@@ -365,4 +404,20 @@ fn leave_out_not_finite(cell: &mut Values) -> u64 {
         }
     }
     left_out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_stand_behind_their_scores_unless_they_are_all_the_same() {
+        let scores = [Score::Masked, Score::Embedding];
+        let text = |reasons: [Option<Reason>; 2]| told(&scores, &reasons);
+        assert_eq!(text([None, None]), None);
+        assert_eq!(text([Some(Reason::NoEnd); 2]).as_deref(), Some("no_end"));
+        assert_eq!(text([None, Some(Reason::NotFinite)]).as_deref(), Some("embedding:not_finite"));
+        let both = [Some(Reason::NotASubstitution), Some(Reason::NotFinite)];
+        assert_eq!(text(both).as_deref(), Some("masked:not_a_substitution|embedding:not_finite"));
+    }
 }

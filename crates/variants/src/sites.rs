@@ -1,5 +1,6 @@
 //! What distribution over the bases a masked language model sees at a site.
 
+use std::fmt;
 use std::ops::Range;
 
 use longstrand_model::Scratch;
@@ -84,8 +85,8 @@ impl Task for SiteTask {
         self.context
     }
 
-    fn describe(&self, strand: Strand) -> String {
-        format!("{:?} {} {:?} {strand} {:?}", self.reading, self.contig, self.window, self.sites)
+    fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result {
+        write!(text, "{:?} {} {:?} {strand} {:?}", self.reading, self.contig, self.window, self.sites)
     }
 
     fn run(&self, bench: &Bench<'_>, strand: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError> {

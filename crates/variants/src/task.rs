@@ -5,6 +5,7 @@
 //! the reference, the model and the options alone, never on what else is asked: which questions share a task changes
 //! what the answers cost.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use longstrand_model::{Crew, Scratch, Watch};
@@ -15,9 +16,6 @@ use crate::journal::{Journal, Key};
 use crate::options::ScoreOptions;
 use crate::predictor::Predictor;
 use crate::reference::Reference;
-
-/// Bases from which on a task is worked on by all threads together.
-const LONG_TASK: u64 = 16_384;
 
 /// What tasks work with.
 #[derive(Clone, Copy)]
@@ -39,8 +37,8 @@ pub(crate) trait Task: Sync {
     /// Bases that are about to be computed.
     fn bases(&self) -> u64;
 
-    /// A text that no other task of any run under the same identity has.
-    fn describe(&self, strand: Strand) -> String;
+    /// Writes a text that no other task of any run under the same identity has.
+    fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result;
 
     /// The answers, `[questions, width]`.
     fn run(&self, bench: &Bench<'_>, strand: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError>;
@@ -71,13 +69,14 @@ pub(crate) fn answer<T: Task>(
     let mut answers = Answers { values: vec![f64::NAN; questions * width], width };
     let mut jobs: Vec<(&T, Key)> = Vec::new();
     for task in tasks {
-        let key = Key::of(&task.describe(strand));
+        let key = Key::of(|text| task.describe(strand, text));
         match journal.known(&key) {
             Some(values) if values.len() == task.questions().len() * width => answers.fill(task, values),
             _ => jobs.push((task, key)),
         }
     }
-    let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(task, _)| task.bases() > LONG_TASK);
+    let (long, short): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|(task, _)| task.bases() >= Crew::<f32>::LONG as u64);
     let gathered = Mutex::new((&mut answers, journal));
     let work = |(task, key): (&T, Key), scratch: &mut Scratch<f32>| {
         let values = task.run(bench, strand, scratch)?;

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use longstrand_kernels::Cpu;
@@ -14,18 +15,17 @@ use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Existing, TrackForm, TrackWriter};
 
 use crate::error::ScoreError;
+use crate::memory;
 use crate::options::{Strands, check_context};
 use crate::predictor::{BaseLogProbabilities, Predictor};
 use crate::reference::Reference;
-use crate::same_file::is_one_of;
 use crate::sites::pad;
+use crate::targets::{Target, Targets};
+use crate::warning;
 use crate::window;
 
 /// Bases of windows that are computed before their values are written.
 const BATCH: u64 = 1 << 20;
-
-/// Bases from which on a window is worked on by all threads together.
-const LONG_WINDOW: u64 = 16_384;
 
 /// What to write tracks of, how, and where to.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Track {
     pub existing: Existing,
     /// Threads that compute.
     pub threads: NonZeroUsize,
+    /// Bytes of memory that may be taken, where that is known: windows that need more are refused.
+    pub available_memory: Option<u64>,
 }
 
 /// What a run has written.
@@ -78,11 +80,14 @@ impl Track {
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
         let mut crew = Crew::new(self.threads, predictor.scratch());
         let reference = Reference::new(genome);
+        self.check_memory(&predictor, &reference)?;
+        warning::of_context(self.context.get(), checkpoint, watch);
         let view = View {
             predictor: &predictor,
             reference: &reference,
             context: self.context.get(),
-            is_causal: checkpoint.config.is_causal(),
+            is_causal: predictor.is_causal(),
+            not_finite: AtomicU64::new(0),
             watch,
         };
         let mut tracks = Tracks::create(self)?;
@@ -108,6 +113,7 @@ impl Track {
             }
         }
         tracks.finish()?;
+        warning::of_not_finite(view.not_finite.into_inner(), watch);
         Ok(tracked)
     }
 
@@ -117,14 +123,26 @@ impl Track {
             return usage("expected an output: --surprisal FILE or --entropy FILE".into());
         }
         if let (Some(surprisal), Some(entropy)) = (&self.surprisal, &self.entropy)
-            && (surprisal == entropy || is_one_of(surprisal, [&**entropy]))
+            && surprisal == entropy
         {
             return usage(format!("--surprisal and --entropy are both {}", surprisal.display()));
         }
         if !matches!(checkpoint.config.head, Head::LanguageModel { .. }) {
             return usage(format!("a track needs a language model, and {} has no such head", checkpoint.name));
         }
+        let targets = [&self.surprisal, &self.entropy].into_iter().flatten().map(|path| Target::Text(path));
+        Targets(targets.collect()).check(&[&*self.reference])?;
         check_context(self.context)
+    }
+
+    fn check_memory(&self, predictor: &Predictor, reference: &Reference) -> Result<(), ScoreError> {
+        let context = self.context.get();
+        let longest = match predictor.is_causal() {
+            // A block and the one before it, and nothing that the genome does not have.
+            true => (2 * context).min(reference.longest_span()),
+            false => context,
+        };
+        memory::check(predictor, context, longest, self.available_memory)
     }
 
     /// The regions in the genome's order, those that touch joined; or all that the genome has.
@@ -161,6 +179,8 @@ struct View<'a> {
     reference: &'a Reference,
     context: u64,
     is_causal: bool,
+    /// Values that the model has told and that are infinite or not a number.
+    not_finite: AtomicU64,
     watch: &'a dyn Watch,
 }
 
@@ -228,7 +248,7 @@ impl View<'_> {
             }
             Ok(())
         };
-        match self.context > LONG_WINDOW {
+        match self.context >= Crew::<f32>::LONG as u64 {
             true => crew.together(jobs, work)?,
             false => crew.side_by_side(jobs, work)?,
         }
@@ -265,7 +285,11 @@ impl View<'_> {
         let mut values = vec![[f64::NAN; 2]; untold];
         values.extend(read[untold..].iter().zip(&distributions).map(|(&id, distribution)| {
             let base = vocabulary.bases().iter().position(|&base| base == id);
-            [base.map_or(f64::NAN, |base| -distribution[base] / std::f64::consts::LN_2), entropy(distribution)]
+            let surprisal = base.map(|base| -distribution[base] / std::f64::consts::LN_2);
+            let entropy = entropy(distribution);
+            let not_finite = surprisal.into_iter().chain([entropy]).filter(|value| !value.is_finite()).count();
+            self.not_finite.fetch_add(not_finite as u64, Ordering::Relaxed);
+            [surprisal.unwrap_or(f64::NAN), entropy]
         }));
         if strand == Strand::Reverse {
             values.reverse();

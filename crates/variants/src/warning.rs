@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use longstrand_model::Watch;
+use longstrand_model::checkpoint::Checkpoint;
+
 /// Something that may be wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Warning {
@@ -14,11 +17,25 @@ pub(crate) enum Warning {
     },
     /// No index was written beside the output, and why.
     NoIndex(String),
-    /// Scores that are infinite or not a number were left out.
+    /// Values that are infinite or not a number were left out.
     NotFinite {
         /// How many.
-        scores: u64,
+        values: u64,
     },
+}
+
+/// Warns of a context that is longer than what a model was trained at.
+pub(crate) fn of_context(context: u64, checkpoint: &Checkpoint, watch: &dyn Watch) {
+    if let Some(trained) = checkpoint.config.trained_context.filter(|&trained| context > trained) {
+        watch.warn(&Warning::BeyondContext { context, trained }.to_string());
+    }
+}
+
+/// Warns of values that were left out because they are infinite or not a number.
+pub(crate) fn of_not_finite(values: u64, watch: &dyn Watch) {
+    if values > 0 {
+        watch.warn(&Warning::NotFinite { values }.to_string());
+    }
 }
 
 impl fmt::Display for Warning {
@@ -31,8 +48,8 @@ impl fmt::Display for Warning {
                 )
             }
             Self::NoIndex(why) => write!(f, "no index was written: {why}"),
-            Self::NotFinite { scores } => {
-                write!(f, "{scores} scores are not finite and were left out; are the model's weights sound?")
+            Self::NotFinite { values } => {
+                write!(f, "{values} values are not finite and were left out; are the model's weights sound?")
             }
         }
     }

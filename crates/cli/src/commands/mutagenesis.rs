@@ -12,6 +12,7 @@ use crate::args::{GeneralOptions, ModelArgs, OutputOptions};
 use crate::commands::scoring;
 use crate::failure::say;
 use crate::interrupt::Interrupt;
+use crate::machine::memory::Memory;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
@@ -29,6 +30,9 @@ pub struct Options {
     region: String,
     #[command(flatten)]
     output: OutputOptions,
+    /// The same rows as text; *.gz is bgzip; - for standard output
+    #[arg(long, value_name = "FILE")]
+    tsv: Option<PathBuf>,
     /// Draw a heat map of the first score, with the sequence along it (regions of up to 20,000 bases)
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -51,19 +55,23 @@ pub struct Options {
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
-    let parquet = options.output.destination();
     let job = Mutagenesis {
         reference: options.input,
         genome: GenomeOptions { sliced_reference: options.sliced_reference },
         region: options.region,
         options: options.scores.options(),
-        parquet: parquet.clone(),
+        parquet: options.output.destination(),
+        tsv: options.tsv,
         svg: options.svg,
         existing: options.output.existing(),
         threads: general.threads(),
+        available_memory: Memory::detect().map(|memory| memory.available),
     };
     let interrupt = Interrupt::listen(general.quiet)?;
-    interrupt.before_exit(move || parquet.remove_temporaries());
+    interrupt.before_exit({
+        let job = job.clone();
+        move || job.remove_temporaries()
+    });
     let progress = Progress::counting("positions", general.quiet);
     let started = Instant::now();
     let watch = Shown { progress: &progress, interrupt: &interrupt };
@@ -71,8 +79,11 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     progress.finish();
     let counts = result.map_err(|error| scoring::told(error, job.is_resumable()))?;
     if !general.quiet {
-        let seconds = started.elapsed().as_secs_f64();
-        say(&format!("{} substitutions, {seconds:.1} s, {}", counts.alleles, options.output.output.display()));
+        let (seconds, output) = (started.elapsed().as_secs_f64(), options.output.output.display());
+        match counts {
+            Some(counts) => say(&format!("{} substitutions, {seconds:.1} s, {output}", counts.alleles)),
+            None => say("the output is complete already"),
+        }
     }
     Ok(())
 }

@@ -10,13 +10,14 @@ use longstrand_seq::GenomeOptions;
 use longstrand_seq::variant::{VariantFormat, VariantOutput};
 use longstrand_seq::window::Shard;
 use longstrand_table::Destination;
-use longstrand_variants::{Counts, Job, Outputs, Plan, RefMismatch, ScoreOptions};
+use longstrand_variants::{Counts, Job, Outputs, Plan, Prefix, RefMismatch, ScoreCounts, ScoreOptions};
 
 use crate::args::score::ScoreArgs;
 use crate::args::{ExistingArgs, GeneralOptions, ModelArgs};
 use crate::commands::scoring;
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::Interrupt;
+use crate::machine::memory::Memory;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
@@ -59,9 +60,12 @@ struct OutputArgs {
     /// One row an allele: a file named *.parquet, or a folder of parts
     #[arg(long, value_name = "PATH")]
     parquet: Option<PathBuf>,
-    /// One row an allele, as text; *.gz is compressed; - for standard output
+    /// One row an allele, as text; *.gz is bgzip; - for standard output
     #[arg(long, value_name = "FILE")]
     tsv: Option<PathBuf>,
+    /// What the keys of the INFO fields begin with, so that a file can hold the scores of several models
+    #[arg(long, value_name = "PREFIX", default_value = "LS")]
+    prefix: Prefix,
     #[command(flatten)]
     existing: ExistingArgs,
 }
@@ -135,6 +139,8 @@ impl Options {
             },
             existing: outputs.existing.existing(),
             threads: general.threads(),
+            available_memory: Memory::detect().map(|memory| memory.available),
+            prefix: outputs.prefix.clone(),
             command: command_line(),
         })
     }
@@ -197,8 +203,13 @@ fn command_line() -> String {
     format!("longstrand {}", arguments.join(" "))
 }
 
-/// What a run has done: a line, and one for each reason for which scores are missing.
+/// What a run has done, and for each score the reasons for which alleles lack it.
 fn summary(counts: &Counts, seconds: f64) -> String {
+    let scores: String = counts.scores.iter().map(|of_score| format!("; {}", score_summary(of_score))).collect();
+    format!("{} records, {} alleles{scores}; {seconds:.1} s", counts.records, counts.alleles)
+}
+
+fn score_summary(counts: &ScoreCounts) -> String {
     let missing: String = counts.reasons.iter().map(|(reason, n)| format!(", {n} without ({reason})")).collect();
-    format!("{} records, {} alleles, {} scored{missing}, {seconds:.1} s", counts.records, counts.alleles, counts.scored)
+    format!("{}: {} scored{missing}", counts.score, counts.scored)
 }

@@ -14,6 +14,7 @@ use crate::args::{GeneralOptions, ModelArgs};
 use crate::commands::scoring;
 use crate::failure::say;
 use crate::interrupt::Interrupt;
+use crate::machine::memory::Memory;
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -72,6 +73,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         entropy: options.entropy,
         existing: if options.force { Existing::Replace } else { Existing::Refuse },
         threads: general.threads(),
+        available_memory: Memory::detect().map(|memory| memory.available),
     };
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit(move || outputs.iter().flatten().for_each(|path| remove_temporaries(path)));

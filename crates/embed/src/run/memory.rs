@@ -1,6 +1,7 @@
 //! How much memory a run takes, and how much it may.
 
-use super::LONG_WINDOW;
+use longstrand_model::Crew;
+
 use crate::embedder::Embedder;
 use crate::plan::{Job, Plan};
 
@@ -12,9 +13,6 @@ const PART_OF_MEMORY: u64 = 4;
 
 /// Batches that there are at once: one being read, one being computed, one being written.
 const BATCHES: u64 = 3;
-
-/// Copies of a long window's bases: one window being read, one being computed, and its reverse complement.
-const LONG_COPIES: u64 = 3;
 
 /// Copies of a row group's vectors that the writer holds: before and after encoding.
 const GROUP_COPIES: u64 = 2;
@@ -32,21 +30,21 @@ pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
     let Some(available) = job.compute.available_memory else { return most };
     let n_bases = plan.mean_window().unwrap_or(SHORTEST);
     let fitting = available / PART_OF_MEMORY / (BATCHES * bytes_per_token(plan.embedder(), n_bases));
-    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(LONG_WINDOW, most)
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(Crew::<f32>::LONG, most)
 }
 
 /// About how many bytes a run takes whose longest window is of `n_bases`, weights aside.
 pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
     let embedder = plan.embedder();
-    let (at_once, waiting) = match n_bases < LONG_WINDOW as u64 {
+    let windows = match n_bases < Crew::<f32>::LONG as u64 {
         true => {
             let per_token = bytes_per_token(embedder, plan.mean_window().unwrap_or(SHORTEST));
-            (plan.threads().get() as u64, (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token))
+            let waiting = (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token);
+            (plan.threads().get() as u64 * embedder.pass_bytes(n_bases)).saturating_add(waiting)
         }
-        false => (1, LONG_COPIES.saturating_mul(n_bases)),
+        false => embedder.window_bytes(n_bases),
     };
-    let group = plan.group_bytes().saturating_mul(GROUP_COPIES);
-    (at_once * embedder.pass_bytes(n_bases)).saturating_add(waiting).saturating_add(group)
+    windows.saturating_add(plan.group_bytes().saturating_mul(GROUP_COPIES))
 }
 
 /// Bytes that a token of a batch of windows of `n_bases` takes, its rows included.

@@ -2,10 +2,10 @@
 
 use std::sync::mpsc::SyncSender;
 
-use longstrand_model::Watch;
+use longstrand_model::{Crew, Watch};
 use longstrand_seq::window::{SourceError, Window, WindowSource};
 
-use super::{Counts, LONG_WINDOW, Run};
+use super::{Counts, Run};
 use crate::embedder::Embedder;
 use crate::warning::Warning;
 
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
 
     fn add(&mut self, task: Task, to: &SyncSender<Batch>) -> Result<(), ()> {
         let tokens = self.embedder.tokens(task.window.bases.len());
-        if tokens >= LONG_WINDOW {
+        if tokens >= Crew::<f32>::LONG {
             self.flush(to)?;
             return to.send(Batch::Long(task)).map_err(drop);
         }

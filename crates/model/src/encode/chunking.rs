@@ -17,6 +17,12 @@ const CAUSAL_CHUNK: usize = 8 * TILE;
 /// The most positions of a chunk of a bidirectional model when the choice is left open.
 const BIDIRECTIONAL_CHUNK: usize = 64 * TILE;
 
+/// Copies of a long window's bases that a run holds: one being read, one being computed, and its reverse complement.
+const WINDOW_COPIES: u64 = 3;
+
+/// The longest window that is reckoned with: what is asked for may be a slip, and is not to overflow.
+const LONGEST_WINDOW: u64 = 1 << 40;
+
 /// How many positions are worked on at a time. The choice changes memory and speed, and no result: multiples of
 /// [`TILE`] give the same bits, other sizes the same up to rounding.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -61,6 +67,25 @@ impl<B: Backend> Model<B> {
         };
         scratch.saturating_add(carried) as u64
     }
+
+    /// About how many bytes a run takes, weights aside, that works on one window of `length` bases at a time.
+    pub fn window_bytes(&self, chunking: Chunking, length: u64) -> u64 {
+        let length = length.min(LONGEST_WINDOW);
+        self.pass_bytes(chunking, length as usize).saturating_add(WINDOW_COPIES.saturating_mul(length))
+    }
+
+    /// Bases of the longest window that takes at most so many [`window_bytes`](Self::window_bytes).
+    pub fn longest_window(&self, chunking: Chunking, bytes: u64) -> u64 {
+        let (mut fits, mut exceeds) = (0, LONGEST_WINDOW);
+        while exceeds - fits > 1 {
+            let middle = fits + (exceeds - fits) / 2;
+            match self.window_bytes(chunking, middle) <= bytes {
+                true => fits = middle,
+                false => exceeds = middle,
+            }
+        }
+        fits
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +120,16 @@ mod tests {
         let stream = config.d_model * size_of::<f64>();
         assert_eq!(bytes(256, 1000), 256 * scratch + 1000 * stream + 4 * state);
         assert_eq!(bytes(4096, 1000), 1000 * scratch + 1000 * stream + state);
+    }
+
+    #[test]
+    fn the_longest_window_is_the_last_that_fits() {
+        let model = Model::new(Reference, &Checkpoint::builtin().unwrap());
+        for bytes in [1 << 28, 1 << 34, 12_345_678_901] {
+            let longest = model.longest_window(Chunking::Auto, bytes);
+            assert!(model.window_bytes(Chunking::Auto, longest) <= bytes);
+            assert!(model.window_bytes(Chunking::Auto, longest + 1) > bytes, "{longest} bases in {bytes} bytes");
+        }
+        assert!(model.window_bytes(Chunking::Auto, u64::MAX) > 1 << 40);
     }
 }

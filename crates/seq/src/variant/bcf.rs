@@ -21,7 +21,7 @@ mod values;
 pub(super) use decode::decode;
 pub(super) use dictionary::Dictionary;
 pub(super) use encode::Encoder;
-pub(super) use header::{read_header, without_idx, write_header};
+pub(super) use header::{for_bcf, read_header, write_header};
 
 /// What a record should have and what it has.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const COLUMNS: &[u8] = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO";
 pub struct HeaderContig {
     /// The name.
     pub name: String,
-    /// The length in bases, where it is told.
+    /// The length in bases, where it is told and is not 0.
     pub length: Option<u64>,
 }
 
@@ -39,12 +39,12 @@ impl VariantHeader {
     }
 
     /// The line of column names, without its line end.
-    pub fn columns(&self) -> &[u8] {
+    pub(super) fn columns(&self) -> &[u8] {
         &self.columns
     }
 
     /// The number of samples.
-    pub fn sample_count(&self) -> usize {
+    pub(super) fn sample_count(&self) -> usize {
         const BEFORE_SAMPLES: usize = 9;
         (memchr::memchr_iter(b'\t', &self.columns).count() + 1).saturating_sub(BEFORE_SAMPLES)
     }
@@ -70,6 +70,27 @@ impl VariantHeader {
         Self::new(meta.collect(), self.columns.clone())
     }
 
+    /// The header without the declarations of these INFO keys.
+    pub fn without_info(&self, keys: &[String]) -> Self {
+        let is_left_out = |line: &[u8]| {
+            let text = String::from_utf8_lossy(line);
+            let identity = MetaLine::parse(&text).and_then(|line| line.identity());
+            identity.is_some_and(|(kind, id)| kind == "INFO" && keys.contains(&id))
+        };
+        let meta = self.meta.iter().filter(|line| !is_left_out(line)).cloned();
+        Self::new(meta.collect(), self.columns.clone())
+    }
+
+    /// The header with those of its structured lines changed that `change` gives something for.
+    pub(super) fn map_lines(&self, change: impl Fn(&MetaLine<'_>) -> Option<String>) -> Self {
+        let meta = self.meta.iter().map(|line| {
+            let text = String::from_utf8_lossy(line);
+            let changed = MetaLine::parse(&text).and_then(|meta| change(&meta));
+            changed.map_or_else(|| line.clone(), String::into_bytes)
+        });
+        Self::new(meta.collect(), self.columns.clone())
+    }
+
     /// The header with contigs declared that it does not declare yet.
     pub fn with_contigs<'a>(&self, contigs: impl IntoIterator<Item = (&'a str, Option<u64>)>) -> Self {
         let mut known: HashSet<&str> = self.contigs.iter().map(|contig| contig.name.as_str()).collect();
@@ -84,7 +105,7 @@ impl VariantHeader {
     }
 
     /// The header as text, a line feed behind every line.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in self.meta_lines().chain([self.columns()]) {
             bytes.extend_from_slice(line);
@@ -102,7 +123,7 @@ fn list_contigs(meta: &[Vec<u8>]) -> Vec<HeaderContig> {
         let Some(line) = MetaLine::parse(&text) else { continue };
         let Some(name) = line.get("ID") else { continue };
         if seen.insert(name.to_owned()) {
-            let length = line.get("length").and_then(|length| length.parse().ok());
+            let length = line.get("length").and_then(|length| length.parse().ok()).filter(|&length| length > 0);
             contigs.push(HeaderContig { name: name.to_owned(), length });
         }
     }
@@ -219,6 +240,13 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert_eq!(header.contigs().len(), 4);
+    }
+
+    #[test]
+    fn declarations_of_info_alone_are_left_out() {
+        let header = header(TEXT).unwrap().without_info(&["LS".to_owned(), "20".to_owned()]);
+        let expected = TEXT.replace("##INFO=<ID=LS,Number=1,Type=Integer,Description=\"a, b\">\n", "");
+        assert_eq!(header.to_bytes(), expected.as_bytes());
     }
 
     #[test]

@@ -51,11 +51,6 @@ impl VariantReader {
         Ok(Self { path: path.to_path_buf(), header, records })
     }
 
-    /// The path that was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The header. That of a BCF file is without its IDX numbers, as VCF has it.
     pub fn header(&self) -> &VariantHeader {
         &self.header
@@ -76,10 +71,17 @@ impl VariantReader {
     }
 
     /// Passes the next record, reading no more of it than it must. Says whether there was one.
+    ///
+    /// Of a record of text or in regions, `line` then has the first column at least; of one of a whole BCF file nothing.
     pub(super) fn skip(&mut self, line: &mut Vec<u8>) -> Result<bool, VariantError> {
+        line.clear();
         match &mut self.records {
             Which::All(records) => records.skip(line).map_err(|error| read_error(&self.path, error)),
-            Which::InRegions(_) => self.read().map(|record| record.is_some()),
+            Which::InRegions(_) => {
+                let record = self.read()?;
+                line.extend(record.iter().flat_map(|record| record.contig().bytes()));
+                Ok(record.is_some())
+            }
         }
     }
 }

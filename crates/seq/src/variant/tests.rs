@@ -7,10 +7,12 @@ mod bcftools;
 mod damage;
 mod errors;
 mod search;
+mod surveys;
 mod whole;
 
 use std::{
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -80,8 +82,13 @@ fn records(path: &Path, regions: &[&str]) -> Result<Vec<VariantRecord>, VariantE
     while let Some(record) = reader.read()? {
         records.push(record);
     }
-    assert_eq!(count_records(path, &regions).unwrap(), records.len() as u64);
+    assert_eq!(surveyed(path, &regions).unwrap().records, records.len() as u64);
     Ok(records)
+}
+
+/// A survey that nobody breaks off.
+fn surveyed(path: &Path, regions: &[String]) -> Result<Survey, VariantError> {
+    survey(path, regions, &mut |_| ControlFlow::Continue(())).map(|survey| survey.expect("it was not broken off"))
 }
 
 /// The whole file as text, as the reader gives it.

@@ -1,14 +1,11 @@
 mod destination;
 mod indexing;
 mod sink;
-mod temporary;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
 };
-
-use tempfile::NamedTempFile;
 
 pub use destination::{VariantFormat, VariantOutput};
 pub use indexing::NoIndex;
@@ -16,18 +13,19 @@ pub use indexing::NoIndex;
 use super::{
     VariantHeader, VariantRecord,
     bcf::{self, Dictionary, Encoder},
-    error::VariantError,
+    error::{VariantError, VariantErrorKind},
 };
+use crate::whole_file::{WholeFile, Whose};
 use indexing::Indexing;
 use sink::Sink;
 
 /// Writes a VCF or BCF file under a temporary name, which it keeps until it is whole.
 ///
 /// Dropping the writer removes what it wrote; for a process that exits without that there is
-/// [`VariantOutput::remove_temporaries`].
+/// [`VariantOutput::remove_temporaries`]. What killed processes have left of the same file goes when it is begun.
 pub struct VariantWriter {
     output: VariantOutput,
-    file: Option<NamedTempFile>,
+    file: Option<WholeFile>,
     sink: Sink,
     encoder: Option<Encoder>,
     indexing: Indexing,
@@ -51,6 +49,7 @@ impl VariantWriter {
     ///
     /// - the file exists and is not to be replaced, or its name is taken by something other than a file
     /// - the folder does not exist, or the file cannot be created there
+    /// - the file is BCF and the header has what that cannot hold
     pub fn create(
         output: &VariantOutput,
         format: VariantFormat,
@@ -58,16 +57,22 @@ impl VariantWriter {
         replace: bool,
     ) -> Result<Self, VariantError> {
         let failed = VariantError::writing(output.path());
+        let header = &match format {
+            VariantFormat::Bcf => bcf::for_bcf(header)
+                .map_err(|error| VariantError::new(output.path(), VariantErrorKind::Header(error)))?,
+            VariantFormat::Vcf | VariantFormat::VcfGz => header.clone(),
+        };
         let (file, raw): (_, Box<dyn Write + Send>) = match output {
             VariantOutput::Stdout => (None, Box::new(io::stdout())),
             VariantOutput::File(path) => {
                 destination::check(path, replace)?;
-                let file = temporary::create(path).map_err(&failed)?;
-                let handle = file.as_file().try_clone().map_err(&failed)?;
+                destination::remove_temporaries(path, Whose::Nobodys);
+                let file = WholeFile::create(path).map_err(&failed)?;
+                let handle = file.handle().map_err(&failed)?;
                 (Some(file), Box::new(handle))
             }
         };
-        let dictionary = (format == VariantFormat::Bcf).then(|| Dictionary::new(&bcf::without_idx(header)));
+        let dictionary = (format == VariantFormat::Bcf).then(|| Dictionary::new(header));
         let indexing = Indexing::new(output, format, header, dictionary.as_ref());
         let mut sink = match format {
             VariantFormat::Vcf => Sink::plain(raw),
@@ -92,25 +97,35 @@ impl VariantWriter {
     /// - the file is BCF and the record has a contig, filter or key that the header does not declare, a value that is not
     ///   of the declared type, or not as many samples as the header
     pub fn write(&mut self, record: &VariantRecord, added: &[(&str, &str)]) -> Result<(), VariantError> {
-        self.line.clear();
-        record.write_with(added, &mut self.line);
-        let bytes = match &mut self.encoder {
-            None => {
-                self.line.push(b'\n');
-                &self.line
-            }
-            Some(encoder) => {
-                self.bytes.clear();
-                let encoded = encoder.encode(record, &self.line, &mut self.bytes);
-                let path = self.output.path();
-                encoded.map_err(|e| VariantError::record(path, record.error(e.expected, e.found)))?;
-                &self.bytes
-            }
-        };
+        self.encode(record, added)?;
         let start = self.sink.virtual_offset();
-        self.sink.write_all(bytes).map_err(VariantError::writing(self.output.path()))?;
+        self.sink.write_all(&self.bytes).map_err(VariantError::writing(self.output.path()))?;
         self.indexing.add(record, start, self.sink.virtual_offset());
         Ok(())
+    }
+
+    /// Tells what [`write`](Self::write) would find wrong with a record, and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// - the file is BCF and cannot hold the record
+    pub fn check(&mut self, record: &VariantRecord) -> Result<(), VariantError> {
+        if self.encoder.is_some() { self.encode(record, &[]) } else { Ok(()) }
+    }
+
+    /// Puts a record into `bytes` as the file is to have it.
+    fn encode(&mut self, record: &VariantRecord, added: &[(&str, &str)]) -> Result<(), VariantError> {
+        self.bytes.clear();
+        let Some(encoder) = &mut self.encoder else {
+            record.write_with(added, &mut self.bytes);
+            self.bytes.push(b'\n');
+            return Ok(());
+        };
+        self.line.clear();
+        record.write_with(added, &mut self.line);
+        let encoded = encoder.encode(record, &self.line, &mut self.bytes);
+        let path = self.output.path();
+        encoded.map_err(|e| VariantError::record(path, record.error(e.expected, e.found)))
     }
 
     /// Ends the file, makes it last, and gives it its name; then writes an index beside it, if the records came in
@@ -128,7 +143,10 @@ impl VariantWriter {
         };
         // An index of the file that was there would be taken for one of this file.
         destination::remove_indexes(path).map_err(VariantError::writing(path))?;
-        temporary::seal(file, path, replace)?;
+        file.seal(replace).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => VariantError::new(path, VariantErrorKind::Exists),
+            _ => VariantError::writing(path)(error),
+        })?;
         Ok(Finished { index: indexing.finish(path)? })
     }
 }

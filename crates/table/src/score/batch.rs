@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 
 use super::{ScoreLayout, ScoreRow};
+use crate::slices::{Fill, Limits};
 
 /// The columns of rows that go to the encoder together.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(super) struct ScoreBatch {
     schema: SchemaRef,
     contig: StringBuilder,
     pos: Int64Builder,
+    end: Int64Builder,
     reference: StringBuilder,
     alternate: StringBuilder,
     id: StringBuilder,
@@ -24,7 +26,7 @@ pub(super) struct ScoreBatch {
     window_start: Int64Builder,
     window_end: Int64Builder,
     reason: StringBuilder,
-    rows: usize,
+    fill: Fill,
 }
 
 impl ScoreBatch {
@@ -33,6 +35,7 @@ impl ScoreBatch {
             schema: Arc::new(layout.schema()),
             contig: StringBuilder::new(),
             pos: Int64Builder::new(),
+            end: Int64Builder::new(),
             reference: StringBuilder::new(),
             alternate: StringBuilder::new(),
             id: StringBuilder::new(),
@@ -42,7 +45,7 @@ impl ScoreBatch {
             window_start: Int64Builder::new(),
             window_end: Int64Builder::new(),
             reason: StringBuilder::new(),
-            rows: 0,
+            fill: Fill::default(),
         }
     }
 
@@ -50,14 +53,16 @@ impl ScoreBatch {
         self.schema.clone()
     }
 
-    pub(super) fn rows(&self) -> usize {
-        self.rows
+    /// Whether a row goes into the same slice as those before it.
+    pub(super) fn has_room(&self, row: &ScoreRow<'_>, limits: &Limits) -> bool {
+        self.fill.has_room(text_bytes(row), limits)
     }
 
     pub(super) fn push(&mut self, row: &ScoreRow<'_>) {
         assert_eq!(3 * row.values.len(), self.scores.len(), "columns of scores in a row");
         self.contig.append_value(row.contig);
         self.pos.append_value(signed(row.position));
+        self.end.append_option(row.end.map(signed));
         self.reference.append_value(row.reference);
         self.alternate.append_value(row.alternate);
         self.id.append_option(row.id);
@@ -69,15 +74,16 @@ impl ScoreBatch {
         self.window_start.append_option(row.window.as_ref().map(|window| signed(window.start)));
         self.window_end.append_option(row.window.as_ref().map(|window| signed(window.end)));
         self.reason.append_option(row.reason);
-        self.rows += 1;
+        self.fill.add(text_bytes(row));
     }
 
     /// The rows so far; none are left.
     pub(super) fn take(&mut self) -> RecordBatch {
-        self.rows = 0;
+        self.fill = Fill::default();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.contig.finish()),
             Arc::new(self.pos.finish()),
+            Arc::new(self.end.finish()),
             Arc::new(self.reference.finish()),
             Arc::new(self.alternate.finish()),
             Arc::new(self.id.finish()),
@@ -88,6 +94,10 @@ impl ScoreBatch {
         columns.push(Arc::new(self.reason.finish()));
         RecordBatch::try_new(self.schema(), columns).expect("columns follow the layout's schema")
     }
+}
+
+fn text_bytes(row: &ScoreRow<'_>) -> usize {
+    row.texts().iter().map(|(_, text)| text.len()).sum()
 }
 
 fn finished(column: &mut Int64Builder) -> ArrayRef {

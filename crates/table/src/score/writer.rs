@@ -1,6 +1,7 @@
 //! The writer of the table.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use super::batch::ScoreBatch;
 use super::{ScoreLayout, ScoreRow};
@@ -8,17 +9,20 @@ use crate::destination::Destination;
 use crate::error::TableError;
 use crate::footer::Metadata;
 use crate::options::WriteOptions;
+use crate::slices::{Limits, SLICE_TEXT};
 use crate::writer::{Opened, TableWriter, Written};
 
 /// Rows of a row group, unless asked for otherwise.
 const GROUP_ROWS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
-/// Rows handed to the encoder at once: few enough that long alleles stay far from the 2 GiB of text that a batch can hold.
+/// Rows handed to the encoder at once; fewer where alleles are long.
 const SLICE_ROWS: usize = 1_024;
+/// Bytes of the longest text: with what else there is in its page it stays below the 2 GiB that a page can hold.
+const LONGEST_TEXT: usize = 1 << 30;
 
 /// Writes the table of `score` as Parquet.
 ///
 /// ```
-/// use longstrand_table::{Destination, Opened, ScoreLayout, ScoreRow, ScoreWriter, Strands, WriteOptions};
+/// use longstrand_table::{Destination, Opened, ScoreLayout, ScoreRow, ScoreWriter, StrandScores, WriteOptions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
@@ -30,11 +34,12 @@ const SLICE_ROWS: usize = 1_024;
 /// writer.write(&ScoreRow {
 ///     contig: "17",
 ///     position: 43_044_346,
+///     end: Some(43_044_346),
 ///     reference: "C",
 ///     alternate: "T",
 ///     id: None,
 ///     variant_type: "snv",
-///     values: &[Strands { score: Some(-1.5), forward: Some(-1.25), reverse: Some(-1.75) }],
+///     values: &[StrandScores { score: Some(-1.5), forward: Some(-1.25), reverse: Some(-1.75) }],
 ///     n_ambiguous: Some(0),
 ///     window: Some(43_043_833..43_044_857),
 ///     reason: None,
@@ -46,6 +51,7 @@ const SLICE_ROWS: usize = 1_024;
 /// ```
 #[derive(Debug)]
 pub struct ScoreWriter {
+    path: PathBuf,
     table: TableWriter,
     batch: ScoreBatch,
 }
@@ -76,31 +82,28 @@ impl ScoreWriter {
             identity,
         )?;
         Ok(match opened {
-            Opened::Writing(table) => Opened::Writing(Self { table, batch }),
+            Opened::Writing(table) => Opened::Writing(Self { path: destination.path().to_path_buf(), table, batch }),
             Opened::Complete(written) => Opened::Complete(written),
         })
-    }
-
-    /// Rows that an earlier run has left in whole parts: the first so many rows are not to be written again.
-    pub fn rows_before(&self) -> u64 {
-        self.table.rows_before()
     }
 
     /// Appends a row. Memory stays below one row group, encoded.
     ///
     /// # Errors
     ///
-    /// When a part cannot be written.
+    /// - A part cannot be written.
+    /// - A text is longer than 1 GiB.
     ///
     /// # Panics
     ///
     /// If the row has not one value for each score of the layout, or a coordinate does not fit 63 bits.
     pub fn write(&mut self, row: &ScoreRow<'_>) -> Result<(), TableError> {
-        self.batch.push(row);
-        match self.batch.rows() == SLICE_ROWS {
-            true => self.table.write(self.batch.take()),
-            false => Ok(()),
+        check_texts(row, LONGEST_TEXT, &self.path)?;
+        if !self.batch.has_room(row, &Limits { rows: SLICE_ROWS, text: SLICE_TEXT }) {
+            self.table.write(self.batch.take())?;
         }
+        self.batch.push(row);
+        Ok(())
     }
 
     /// Writes what is left, adds `end` to the footer and gives the output its name.
@@ -111,5 +114,51 @@ impl ScoreWriter {
     pub fn finish(mut self, end: Metadata) -> Result<Written, TableError> {
         self.table.write(self.batch.take())?;
         self.table.finish(end)
+    }
+}
+
+fn check_texts(row: &ScoreRow<'_>, longest: usize, path: &Path) -> Result<(), TableError> {
+    match row.texts().into_iter().find(|(_, text)| text.len() > longest) {
+        None => Ok(()),
+        Some((column, text)) => Err(TableError::LongText {
+            path: path.to_path_buf(),
+            locus: format!("{}:{}", shortened(row.contig), row.position),
+            column,
+            expected: longest,
+            found: text.len(),
+        }),
+    }
+}
+
+/// The first letters of a name, which may itself be what is too long.
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_is_told() {
+        let row = |alternate| ScoreRow {
+            contig: "chr1",
+            position: 5,
+            end: Some(5),
+            reference: "A",
+            alternate,
+            id: None,
+            variant_type: "insertion",
+            values: &[],
+            n_ambiguous: None,
+            window: None,
+            reason: None,
+        };
+        assert!(check_texts(&row("ACGTACGTA"), 9, Path::new("out.parquet")).is_ok());
+        let error = check_texts(&row("ACGTACGTAC"), 9, Path::new("out.parquet")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "out.parquet: chr1:5: expected a text of at most 9 bytes in the column alt, found 10"
+        );
     }
 }

@@ -75,7 +75,7 @@ impl BedGraph {
         line.push_str(&run.text);
         line.push('\n');
         self.line = line;
-        self.out.write(self.line.as_bytes())
+        self.out.append(self.line.as_bytes())
     }
 
     /// Returns the size of the file, or the bytes sent to a stream.

@@ -30,9 +30,11 @@ mod zoom;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use longstrand_seq::whole_file::{WholeFile, folder};
+
 use crate::error::TableError;
 use crate::options::Existing;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 use contig_tree::Contig;
 use values::Values;
 use zoom::Zoom;
@@ -48,11 +50,8 @@ pub(super) struct BigWig {
 
 impl BigWig {
     pub(super) fn create(path: &Path, existing: Existing) -> Result<Self, TableError> {
-        let file = WholeFile::create(path, existing)?;
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let file = whole_file::create(path, existing)?;
+        let folder = folder(path);
         let in_folder = |error| TableError::io("create a file in", folder)(error);
         let values = Values::create(folder).map_err(in_folder)?;
         let zoom = Zoom::create(folder).map_err(in_folder)?;
@@ -81,10 +80,10 @@ impl BigWig {
 
     /// Puts the file together and gives it its name. Returns its size in bytes.
     pub(super) fn finish(mut self) -> Result<u64, TableError> {
-        let to = self.file.handle()?;
+        let to = whole_file::handle(&self.file)?;
         self.end_contig()
             .and_then(|()| layout::write(to, self.contigs, self.values.into_blocks(), self.zoom))
             .map_err(TableError::io("write", &self.path))?;
-        self.file.seal()
+        whole_file::seal(self.file)
     }
 }

@@ -1,11 +1,12 @@
 //! A picture of a region's substitutions: a row for each base, a column for each position, the sequence along it.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use crate::options::{Column, ScoreOptions};
 
 /// Bases of the longest region that is drawn.
-pub const LONGEST_HEAT_MAP: u64 = 20_000;
+pub(super) const LONGEST_HEAT_MAP: u64 = 20_000;
 
 /// Positions in a line of the picture.
 const PER_LINE: usize = 100;
@@ -27,22 +28,27 @@ pub(super) struct HeatMap {
     contig: String,
     start: u64,
     caption: String,
+    /// What the numbers of the legend are.
+    unit: &'static str,
     /// Reference base and the score of A, C, G and T, by position.
     columns: Vec<(u8, [Option<f64>; 4])>,
 }
 
 impl HeatMap {
-    /// A picture of the contig from `start` (0-based) on.
-    pub(super) fn new(contig: &str, start: u64, column: Column, model: &str, options: &ScoreOptions) -> Self {
+    /// A picture of a region (0-based, half-open) of the contig, without scores yet.
+    pub(super) fn new(contig: &str, region: Range<u64>, column: Column, model: &str, options: &ScoreOptions) -> Self {
         let run = format!("model {model}, context {}, strand {}", options.context, options.strands);
-        Self { contig: contig.into(), start, caption: format!("{}; {run}", column.caption()), columns: Vec::new() }
+        Self {
+            contig: contig.into(),
+            start: region.start,
+            caption: format!("{}; {run}", column.caption()),
+            unit: column.unit,
+            columns: region.map(|_| (b'N', [None; 4])).collect(),
+        }
     }
 
     pub(super) fn add(&mut self, position: u64, from: u8, to: u8, score: Option<f64>) {
         let place = usize::try_from(position - self.start).expect("a region that is drawn is short");
-        if self.columns.len() <= place {
-            self.columns.resize(place + 1, (b'N', [None; 4]));
-        }
         self.columns[place].0 = from;
         if let Some(row) = b"ACGT".iter().position(|&base| base == to) {
             self.columns[place].1[row] = score;
@@ -66,7 +72,7 @@ impl HeatMap {
             escaped(&title),
             escaped(&self.caption)
         );
-        legend(&mut svg, scale);
+        legend(&mut svg, scale, self.unit);
         for (i, columns) in self.columns.chunks(PER_LINE).enumerate() {
             self.line(&mut svg, columns, i, scale);
         }
@@ -138,7 +144,7 @@ fn cell(
     );
 }
 
-fn legend(svg: &mut String, scale: f64) {
+fn legend(svg: &mut String, scale: f64, unit: &str) {
     const STEPS: i32 = 10;
     for step in -STEPS..=STEPS {
         let share = f64::from(step) / f64::from(STEPS);
@@ -148,9 +154,10 @@ fn legend(svg: &mut String, scale: f64) {
     let right = MARGIN + 21 * 8 + 6;
     let _ = writeln!(
         svg,
-        "<text x=\"{}\" y=\"50\" text-anchor=\"end\">{:.2}</text><text x=\"{right}\" y=\"50\">{scale:.2}</text>",
+        "<text x=\"{}\" y=\"50\" text-anchor=\"end\">{:.2}</text><text x=\"{right}\" y=\"50\">{scale:.2}  {}</text>",
         MARGIN - 6,
-        -scale
+        -scale,
+        escaped(unit)
     );
 }
 
@@ -172,8 +179,8 @@ mod tests {
 
     #[test]
     fn every_substitution_is_a_cell_and_every_base_a_letter() {
-        let column = Column { name: "masked", info: "LS_MASKED", meaning: "a < b & c" };
-        let mut map = HeatMap::new("chr<1>", 99, column, "m", &ScoreOptions::default());
+        let column = Column { name: "masked", meaning: "a < b & c", unit: "difference" };
+        let mut map = HeatMap::new("chr<1>", 99..310, column, "m", &ScoreOptions::default());
         let sequence: Vec<u8> = b"ACGT".iter().copied().cycle().take(205).collect();
         for (i, &from) in sequence.iter().enumerate() {
             for &to in b"ACGT".iter().filter(|to| **to != from) {
@@ -183,8 +190,11 @@ mod tests {
         let svg = map.draw();
         assert_eq!(svg.matches("<title>").count(), 3 * 205);
         assert_eq!(svg.matches("<circle").count(), 205);
-        assert!(svg.contains("chr&lt;1&gt;:100-304") && svg.contains("a &lt; b &amp; c"));
+        assert!(svg.contains("chr&lt;1&gt;:100-310") && svg.contains("a &lt; b &amp; c"));
         assert!(svg.contains("chr&lt;1&gt;:100 A&gt;C 2.000"));
+        // The region ends with bases that have no score.
+        assert_eq!(svg.matches(">N</text>").count(), 6);
+        assert!(svg.contains("2.00  difference</text>"));
         assert_eq!((colour(0.0), colour(2.0), colour(-1.0)), ("#ffffff".into(), "#b2182b".into(), "#2166ac".into()));
     }
 }

@@ -1,11 +1,13 @@
 //! Records in groups that are scored together.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
 use longstrand_seq::variant::{VariantHeader, VariantReader, VariantRecord};
 use longstrand_seq::window::Shard;
 
+use crate::allele::Edit;
 use crate::error::ScoreError;
 use crate::options::Score;
 use crate::resolve::{Resolved, resolve};
@@ -18,11 +20,45 @@ const RECORDS: usize = 4_096;
 /// The most records of a group.
 const MOST_RECORDS: usize = 16 * RECORDS;
 
+/// Bytes of a group's records and alleles from which on it takes no further record.
+const BYTES: usize = 64 << 20;
+
+/// Bytes of an allele beside its bases: its values, its answers and what it is known by.
+const ALLELE_BYTES: usize = 512;
+
 /// Records, and each one's alleles in order.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) records: Vec<VariantRecord>,
     pub(super) alleles: Vec<Resolved>,
+    bytes: usize,
+}
+
+impl Group {
+    /// Whether a record goes into another group than those before it.
+    fn is_full(&self, is_in_last_window: bool) -> bool {
+        match self.records.len() {
+            _ if self.bytes >= BYTES => true,
+            ..RECORDS => false,
+            RECORDS..MOST_RECORDS => !is_in_last_window,
+            _ => true,
+        }
+    }
+
+    fn push(&mut self, record: VariantRecord, alleles: Vec<Resolved>) {
+        let bases = |(edit, _): &(Edit, Range<u64>)| edit.reference.len() + edit.alternate.len();
+        self.bytes += record.line().len() + alleles.len() * ALLELE_BYTES;
+        self.bytes += alleles.iter().flatten().map(bases).sum::<usize>();
+        self.records.push(record);
+        self.alleles.extend(alleles);
+    }
+
+    /// The contigs of its records that a header does not declare, in the order in which they first appear.
+    pub(super) fn undeclared(&self, header: &VariantHeader) -> Vec<String> {
+        let mut known: HashSet<&str> = header.contigs().iter().map(|contig| contig.name.as_str()).collect();
+        let contigs = self.records.iter().map(VariantRecord::contig);
+        contigs.filter(|contig| known.insert(contig)).map(str::to_owned).collect()
+    }
 }
 
 /// The groups of a file or of a shard of it.
@@ -31,14 +67,21 @@ pub(super) struct Groups<'a> {
     path: &'a Path,
     /// A shard and the number of all records.
     shard: Option<(Shard, u64)>,
+    /// The INFO keys that records are to lose.
+    keys: Vec<String>,
     read: u64,
     /// The first record of the next group.
     held: Option<(VariantRecord, Vec<Resolved>)>,
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(reader: &'a mut VariantReader, path: &'a Path, shard: Option<(Shard, u64)>) -> Self {
-        Self { reader, path, shard, read: 0, held: None }
+    pub(super) fn new(
+        reader: &'a mut VariantReader,
+        path: &'a Path,
+        shard: Option<(Shard, u64)>,
+        keys: Vec<String>,
+    ) -> Self {
+        Self { reader, path, shard, keys, read: 0, held: None }
     }
 
     pub(super) fn header(&self) -> &VariantHeader {
@@ -48,24 +91,18 @@ impl<'a> Groups<'a> {
     /// The next group; one without records is the end.
     ///
     /// A group ends where the next record's window of the grid is another one than the last record's, so that a window of
-    /// sorted records is computed once.
+    /// sorted records is computed once; and where its records take much memory.
     pub(super) fn next(&mut self, scorer: &Scorer) -> Result<Group, ScoreError> {
         let mut group = Group::default();
         let mut last_window = None;
         while let Some((record, alleles)) = self.take(scorer)? {
             let window = grid_window(&alleles, scorer);
-            let is_full = match group.records.len() {
-                ..RECORDS => false,
-                RECORDS..MOST_RECORDS => window.is_none() || window != last_window,
-                _ => true,
-            };
-            if is_full {
+            if group.is_full(window.is_some() && window == last_window) {
                 self.held = Some((record, alleles));
                 break;
             }
             last_window = window;
-            group.records.push(record);
-            group.alleles.extend(alleles);
+            group.push(record, alleles);
         }
         Ok(group)
     }
@@ -81,6 +118,7 @@ impl<'a> Groups<'a> {
                 Some((shard, all)) if shard.of(number, all) < shard.index() => {}
                 Some((shard, all)) if shard.of(number, all) > shard.index() => return Ok(None),
                 _ => {
+                    let record = record.without_info(&self.keys);
                     let alleles = resolve(&record, self.path, scorer.reference(), scorer.options())?;
                     return Ok(Some((record, alleles)));
                 }
@@ -96,4 +134,17 @@ fn grid_window(alleles: &[Resolved], scorer: &Scorer) -> Option<(usize, Range<u6
     let (edit, span) = alleles.iter().flatten().next()?;
     let shares = options.scores.contains(&Score::Wildtype);
     shares.then(|| (edit.contig, window::on_grid(edit.start, options.context.get(), span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_full_by_records_or_by_bytes() {
+        let mut group = Group::default();
+        assert!(!group.is_full(false));
+        group.bytes = BYTES;
+        assert!(group.is_full(true));
+    }
 }

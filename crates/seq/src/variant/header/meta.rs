@@ -27,11 +27,17 @@ impl<'a> MetaLine<'a> {
         Some((self.key.to_owned(), self.get("ID")?.to_owned()))
     }
 
-    /// The line without IDX, which only means something in BCF.
-    pub(crate) fn without_idx(&self) -> String {
-        let kept: Vec<&str> = self.fields.iter().copied().filter(|field| !field.starts_with("IDX=")).collect();
+    /// The line without some of its fields.
+    pub(crate) fn without(&self, names: &[&str]) -> String {
+        let is_kept = |field: &&str| !names.iter().any(|name| is_of(field, name));
+        let kept: Vec<&str> = self.fields.iter().copied().filter(is_kept).collect();
         format!("##{}=<{}>", self.key, kept.join(","))
     }
+}
+
+/// Whether a field, `NAME=value`, has this name.
+fn is_of(field: &str, name: &str) -> bool {
+    field.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
 }
 
 /// Splits at commas that are not within quotes.
@@ -66,7 +72,7 @@ mod tests {
             (meta.key, meta.get("ID"), meta.get("IDX"), meta.get("Source")),
             ("INFO", Some("A"), Some("12"), Some("s"))
         );
-        assert_eq!(meta.without_idx(), line.replace(",IDX=12", ""));
+        assert_eq!(meta.without(&["IDX"]), line.replace(",IDX=12", ""));
         assert!(MetaLine::parse("##source=x").is_none());
         assert!(MetaLine::parse("#CHROM").is_none());
     }

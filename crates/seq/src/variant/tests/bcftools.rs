@@ -108,6 +108,30 @@ fn files_of_bcftools_are_read() {
 }
 
 #[test]
+fn contigs_of_no_length_are_read_by_both() {
+    if !are_there() {
+        return;
+    }
+    let folder = Folder::new();
+    for length in ["", ",length=-1", ",length=0", ",length=?"] {
+        let odds = ODDS.replace("<ID=X>", &format!("<ID=Y{length}>\n##contig=<ID=X{length}>"));
+        let from = folder.put("odds", odds.replace("20\t0\ttelo", "20\t1\ttelo"));
+        let path = folder.path("odds.bcf");
+        convert(&from, &path).unwrap();
+        let bcf = path.to_str().unwrap();
+        assert_eq!(run("bcftools", &["query", "-f", "%CHROM\n", bcf]).lines().last(), Some("X"), "{length}");
+        assert_eq!(run("bcftools", &["view", "-H", "-r", "X:5", bcf]).lines().count(), 1, "{length}");
+        // Again, as bcftools writes it.
+        let theirs = folder.path("theirs.bcf");
+        run("bcftools", &["view", "--no-version", "-Ob", "-o", theirs.to_str().unwrap(), bcf]);
+        run("bcftools", &["index", "-f", theirs.to_str().unwrap()]);
+        assert_eq!(records(&theirs, &["X:5-5"]).unwrap(), records(&path, &["X:5-5"]).unwrap(), "{length}");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(folder.path("odds.bcf.csi")).unwrap();
+    }
+}
+
+#[test]
 fn a_file_without_records_is_accepted() {
     if !are_there() {
         return;

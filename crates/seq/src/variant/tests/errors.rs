@@ -110,8 +110,8 @@ fn regions_need_an_index_of_the_file() {
 }
 
 #[test]
-fn streams_are_not_counted() {
-    let told = told_of(count_records("-".as_ref(), &[]));
+fn streams_are_not_surveyed() {
+    let told = told_of(surveyed("-".as_ref(), &[]));
     assert_eq!(told, "-: the records of a stream cannot be counted before they are read");
 }
 
@@ -155,6 +155,25 @@ fn bcf_holds_only_what_the_header_declares() {
         ),
     ] {
         assert_eq!(convert(&line), format!("f.bcf: line 19: {expected}"));
+    }
+}
+
+#[test]
+fn a_record_can_be_checked_without_being_written() {
+    let folder = Folder::new();
+    let line = "20\t5\t.\tA\tC\t.\tq9\t.\tGT\t0\t0\t0";
+    let from = folder.put("f", format!("{}{line}\n", &ODDS[..ODDS.find("20\t0").unwrap()]));
+    let mut reader = VariantReader::open(&from, &[]).unwrap();
+    let record = reader.read().unwrap().unwrap();
+    for (name, format, says) in [("f.vcf", VariantFormat::Vcf, None), ("f.bcf", VariantFormat::Bcf, Some("\"q9\""))] {
+        let output = VariantOutput::from_path(folder.path(name));
+        let mut writer = VariantWriter::create(&output, format, reader.header(), false).unwrap();
+        match (writer.check(&record), says) {
+            (checked, None) => checked.unwrap(),
+            (checked, Some(says)) => assert!(message(&folder, checked).contains(says)),
+        }
+        writer.finish().unwrap();
+        assert_eq!(records(&folder.path(name), &[]).unwrap(), []);
     }
 }
 

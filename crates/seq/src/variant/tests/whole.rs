@@ -117,6 +117,59 @@ fn nothing_stands_under_the_name_before_the_end() {
 }
 
 #[test]
+fn what_a_killed_process_has_left_goes_and_what_is_being_written_stays() {
+    let folder = Folder::new();
+    let from = folder.put("odds", ODDS);
+    let reader = VariantReader::open(&from, &[]).unwrap();
+    let left = ["", ".tbi", ".csi"].map(|ending| format!(".out.vcf.gz{ending}.1-00000000-Ab12cD.tmp"));
+    let others = [".out.vcf.1-00000000-Ab12cD.tmp", ".out.vcf.gz.tbi.tmp"];
+    left.iter().map(String::as_str).chain(others).for_each(|name| _ = folder.put(name, ""));
+    let output = VariantOutput::from_path(folder.path("out.vcf.gz"));
+    let create = || VariantWriter::create(&output, VariantFormat::VcfGz, reader.header(), true).unwrap();
+    let first = create();
+    let second = create();
+    let names = folder.names();
+    assert!(!names.iter().any(|name| left.contains(name)), "{names:?}");
+    assert_eq!(names.len(), 1 + others.len() + 2);
+    second.finish().unwrap();
+    first.finish().unwrap();
+    assert_eq!(folder.names().len(), 1 + others.len() + 2);
+}
+
+#[test]
+fn a_record_of_very_many_alleles_passes_through_bcf() {
+    const N: usize = 60_000;
+    let folder = Folder::new();
+    let alleles: Vec<String> = (0..N).map(|i| format!("{}{}", "A".repeat(i % 7 + 1), ["C", "G", "T"][i % 3])).collect();
+    let numbers = vec!["0.25"; N].join(",");
+    let header = &ODDS[..ODDS.find("20\t0").unwrap()];
+    let line = format!("20\t9\t.\tA\t{}\t.\t.\tAF={numbers}\tGT:GL", alleles.join(","));
+    let likelihoods = vec!["-1.5"; 400_000].join(",");
+    let from = folder.put("many", format!("{header}{line}\t0/1:{likelihoods}\t0/59999:.\t.:{likelihoods}\n"));
+    let started = std::time::Instant::now();
+    let (vcf, bcf) = (folder.path("many.vcf"), folder.path("many.bcf"));
+    convert(&from, &vcf).unwrap();
+    convert(&from, &bcf).unwrap();
+    assert!(text(&bcf) == fs::read_to_string(&vcf).unwrap());
+    // Looking each value up anew takes minutes.
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
+fn contigs_of_no_length_are_written_read_and_searched() {
+    let folder = Folder::new();
+    for length in ["", ",length=-1", ",length=0", ",length=?"] {
+        let odds = ODDS.replace("<ID=X>", &format!("<ID=X{length}>")).replace("<ID=20,length=62435964>", "<ID=20>");
+        let bcf = folder.path("odds.bcf");
+        convert(&folder.put("odds", odds), &bcf).unwrap();
+        assert_eq!(records(&bcf, &[]).unwrap().len(), 7, "{length}");
+        assert_eq!(records(&bcf, &["X:5-5"]).unwrap().len(), 1, "{length}");
+        fs::remove_file(&bcf).unwrap();
+        fs::remove_file(folder.path("odds.bcf.csi")).unwrap();
+    }
+}
+
+#[test]
 fn an_old_index_does_not_outlive_its_file() {
     let folder = Folder::new();
     let from = folder.put("odds", ODDS);

@@ -3,8 +3,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::temporary;
-use crate::variant::error::{VariantError, VariantErrorKind};
+use crate::{
+    variant::error::{VariantError, VariantErrorKind},
+    whole_file::{Whose, folder, remove_beside},
+};
 
 /// Where variants are written to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,7 +36,7 @@ impl VariantOutput {
     /// dropping its writer. What cannot be removed stays.
     pub fn remove_temporaries(&self) {
         if let Self::File(path) = self {
-            [path.clone()].into_iter().chain(indexes(path)).for_each(|path| temporary::remove(&path));
+            remove_temporaries(path, Whose::Own);
         }
     }
 }
@@ -69,7 +71,7 @@ impl VariantFormat {
 /// Whether a file may be written under a path.
 pub(super) fn check(path: &Path, replace: bool) -> Result<(), VariantError> {
     let error = |path: &Path, kind| Err(VariantError::new(path, kind));
-    let folder = temporary::folder(path);
+    let folder = folder(path);
     if !folder.is_dir() {
         return error(folder, VariantErrorKind::NoFolder);
     }
@@ -81,6 +83,11 @@ pub(super) fn check(path: &Path, replace: bool) -> Result<(), VariantError> {
         }
     }
     Ok(())
+}
+
+/// Removes what lies under temporary names for a file and its indexes.
+pub(super) fn remove_temporaries(path: &Path, whose: Whose) {
+    [path.to_path_buf()].iter().chain(&indexes(path)).for_each(|path| remove_beside(path, whose));
 }
 
 /// The paths of the indexes that a file may have beside it.

@@ -4,12 +4,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{VariantFormat, VariantOutput, destination::beside, temporary};
-use crate::variant::{
-    VariantHeader, VariantRecord,
-    bcf::Dictionary,
-    error::VariantError,
-    index::{AddError, Chunk, IndexBuilder, Layout, TBI_REACH},
+use super::{VariantFormat, VariantOutput, destination::beside};
+use crate::{
+    variant::{
+        VariantHeader, VariantRecord,
+        bcf::Dictionary,
+        error::VariantError,
+        index::{AddError, Chunk, IndexBuilder, Layout, TBI_REACH},
+    },
+    whole_file::WholeFile,
 };
 
 /// Why a file has no index.
@@ -86,9 +89,10 @@ impl Indexing {
         };
         let path = beside(path, if self.layout == Layout::Tbi { ".tbi" } else { ".csi" });
         let failed = VariantError::writing(&path);
-        let file = temporary::create(&path).map_err(&failed)?;
-        index.write(self.layout, BufWriter::new(file.as_file())).map_err(&failed)?;
-        temporary::seal(file, &path, true)?;
+        let file = WholeFile::create(&path).map_err(&failed)?;
+        let handle = file.handle().map_err(&failed)?;
+        index.write(self.layout, BufWriter::new(handle)).map_err(&failed)?;
+        file.seal(true).map_err(&failed)?;
         Ok(Ok(path))
     }
 }

@@ -65,9 +65,9 @@ fn put_floats(samples: &[&[u8]], bytes: &mut Vec<u8>, name: &str) -> Result<(), 
     let count = samples.iter().map(|values| each(values).count()).max().unwrap_or(0);
     put_samples_shape(bytes, count, Kind::Float, samples.len())?;
     for values in samples {
-        for i in 0..count {
-            let value = each(values).nth(i).map_or(Ok(Value::End), |text| float(text, name))?;
-            put_float(bytes, value);
+        let fill = std::iter::repeat_with(|| Ok(Value::End));
+        for value in each(values).map(|text| float(text, name)).chain(fill).take(count) {
+            put_float(bytes, value?);
         }
     }
     Ok(())
