@@ -4,7 +4,8 @@
 //! rest the bytes that have to move, at the rate that a copy of the same size reaches in the same run.
 
 use longstrand_kernels::{
-    Backend, Cpu, Direction, Rows, RowsMut, Write, causal_conv1d, gated_norm, linear, norm, selective_scan, ssd,
+    Backend, Cpu, Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, gated_norm, linear, norm, selective_scan,
+    ssd,
 };
 
 use crate::report::{Report, fastest};
@@ -19,6 +20,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let cpu = Cpu::new(report.level);
     matrix_products(report, cpu);
     scan(report, cpu);
+    scan_backward(report, cpu);
     matrix_scan(report, cpu);
     moving(report, cpu);
     Ok(())
@@ -46,6 +48,18 @@ fn matrix_products(report: &mut Report, cpu: Cpu) {
                 ("GFLOP/s", flops / ours / 1e9),
                 ("of the FMA rate", flops / ours / report.rates.flops),
                 ("times as fast as the crate gemm", peer / ours),
+            ],
+        );
+        let mut d_weight = vec![0.0; n_in * n_out];
+        let gradient = fastest(ROUNDS, || {
+            cpu.weight_gradient(Rows::new(&out, n_out), Rows::new(&x, n_in), &mut d_weight, None);
+        });
+        report.row(
+            &format!("weight gradient of {name}"),
+            &[
+                ("GFLOP/s", flops / gradient / 1e9),
+                ("of the FMA rate", flops / gradient / report.rates.flops),
+                ("times forward", gradient / ours),
             ],
         );
     }
@@ -117,6 +131,50 @@ fn scan(report: &mut Report, cpu: Cpu) {
     }
 }
 
+/// The gradients of the scan with a gate, next to the walk they belong to.
+fn scan_backward(report: &mut Report, cpu: Cpu) {
+    let (u, delta, z, d_y) = (numbers(LEN * INNER), numbers(LEN * INNER), numbers(LEN * INNER), numbers(LEN * INNER));
+    let selected = numbers(LEN * 48);
+    let a: Vec<f32> = (0..STATES * INNER).map(|i| -1.0 - (i / INNER) as f32).collect();
+    let (d, bias, state) = (numbers(INNER), vec![-4.0; INNER], vec![0.0; STATES * INNER]);
+    let params = selective_scan::Params { a: &a, d: &d, delta_bias: &bias };
+    let inputs = selective_scan::Inputs {
+        u: Rows::new(&u, INNER),
+        delta: Rows::new(&delta, INNER),
+        b: Rows::columns(&selected, 48, 16, STATES),
+    };
+    let c = Rows::columns(&selected, 48, 32, STATES);
+    let readout = selective_scan::Readout { c, z: Some(Rows::new(&z, INNER)), d_y: Rows::new(&d_y, INNER) };
+    let mut wide = [vec![0.0; LEN * INNER], vec![0.0; LEN * INNER], vec![0.0; LEN * INNER]];
+    let mut narrow = [vec![0.0; LEN * STATES], vec![0.0; LEN * STATES]];
+    let (mut d_a, mut d_d, mut d_bias) = (vec![0.0; STATES * INNER], vec![0.0; INNER], vec![0.0; INNER]);
+    let exps = (LEN * INNER * STATES) as f64;
+    for direction in [Direction::Forward, Direction::Reverse] {
+        let walk = fastest(ROUNDS, || {
+            let y = RowsMut::new(&mut wide[0], INNER);
+            let output = selective_scan::Output { c, z: readout.z, y, write: Write::Set };
+            cpu.selective_scan(&params, direction, &inputs, &mut state.clone(), Some(output));
+        });
+        let seconds = fastest(ROUNDS, || {
+            let [d_u, d_delta, d_z] = wide.each_mut().map(|d| GradRows::set(RowsMut::new(d, INNER)));
+            let [d_b, d_c] = narrow.each_mut().map(|d| GradRows::set(RowsMut::new(d, STATES)));
+            let d_inputs = selective_scan::GradInputs { d_u, d_delta, d_b, d_c: Some(d_c), d_z: Some(d_z) };
+            let mut d_params = selective_scan::GradParams { d_a: &mut d_a, d_d: &mut d_d, d_delta_bias: &mut d_bias };
+            let (state, d_state) = (&state, &mut state.clone());
+            let readout = Some(&readout);
+            cpu.selective_scan_backward(&params, direction, &inputs, state, readout, d_state, d_inputs, &mut d_params);
+        });
+        report.row(
+            &format!("selective scan {direction:?}, gradients"),
+            &[
+                ("ns an element", seconds / exps * 1e9),
+                ("of the exp rate (2 an element)", 2.0 * exps / seconds / report.rates.exps),
+                ("times the time of the walk", seconds / walk),
+            ],
+        );
+    }
+}
+
 fn matrix_scan(report: &mut Report, cpu: Cpu) {
     for (heads, head_dim, states) in [(8, 64, 64), (24, 64, 128)] {
         let inner = heads * head_dim;
@@ -152,6 +210,26 @@ fn matrix_scan(report: &mut Report, cpu: Cpu) {
                 ("of the FMA rate (5 an element)", flops / seconds / report.rates.flops),
             ],
         );
+        let mut d_state = numbers(states * inner);
+        let [mut d_x, mut d_dt, mut d_bc] = [inner, heads, 2 * states].map(|width| vec![0.0; LEN * width]);
+        let (mut d_a, mut d_d, mut d_dt_bias) = (a.clone(), d.clone(), dt_bias.clone());
+        let (d_b, d_c) = d_bc.split_at_mut(LEN * states);
+        let backward = fastest(ROUNDS, || {
+            let d_inputs = ssd::GradInputs {
+                d_x: GradRows::set(RowsMut::new(&mut d_x, inner)),
+                d_dt: GradRows::set(RowsMut::new(&mut d_dt, heads)),
+                d_b: GradRows::set(RowsMut::new(d_b, states)),
+                d_c: GradRows::set(RowsMut::new(d_c, states)),
+            };
+            let mut d_params = ssd::GradParams { d_a: &mut d_a, d_d: &mut d_d, d_dt_bias: &mut d_dt_bias };
+            let d_y = Some(Rows::new(&y, inner));
+            let direction = Direction::Forward;
+            cpu.ssd_backward(&params, direction, 0, &inputs, &state, d_y, &mut d_state, d_inputs, &mut d_params);
+        });
+        report.row(
+            &format!("ssd-backward, {heads} heads of {head_dim}, {states} states"),
+            &[("µs a position", backward * 1e6 / LEN as f64), ("times forward", backward / seconds)],
+        );
     }
 }
 
@@ -174,6 +252,17 @@ fn moving(report: &mut Report, cpu: Cpu) {
         "causal convolution with SiLU",
         2,
         fastest(ROUNDS, || cpu.causal_conv1d(&conv, Direction::Forward, input, &mut state, &mut y)),
+    );
+    let (mut d_x, mut d_taps, mut d_bias) = (vec![0.0; LEN * INNER], vec![0.0; 4 * INNER], vec![0.0; INNER]);
+    row(
+        "causal convolution with SiLU, gradients",
+        3,
+        fastest(ROUNDS, || {
+            let d_x = GradRows::set(RowsMut::new(&mut d_x, INNER));
+            let mut d_params = causal_conv1d::GradParams { d_weight: &mut d_taps, d_bias: Some(&mut d_bias) };
+            let first = vec![0.0; 3 * INNER];
+            cpu.causal_conv1d_backward(&conv, Direction::Forward, input, &first, &z, &mut state, d_x, &mut d_params);
+        }),
     );
     let rms = norm::Params { kind: norm::Kind::Rms, epsilon: 1e-5, weight: &weight, bias: None };
     row("RMS norm", 2, fastest(ROUNDS, || cpu.norm(&rms, &x, &mut y)));

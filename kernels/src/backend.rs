@@ -4,15 +4,17 @@
 //! f64 one that everything is held to. Both take the same arguments; the contract of each operation, with equations
 //! and shapes, is in the operation's own module.
 
-use std::fmt::Debug;
+mod implement;
+
+use std::{fmt::Debug, ops::AddAssign};
 
 use crate::{
-    Direction, Rows, RowsMut, Write, causal_conv1d, embedding, gated_norm, linear, log_softmax, norm, pointwise,
-    selective_scan, silu_gate, simd::Level, ssd,
+    Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
+    simd::Level, ssd,
 };
 
 /// An element of a buffer.
-pub trait Scalar: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
+pub trait Scalar: AddAssign + Copy + Debug + Default + PartialEq + Send + Sync + 'static {
     /// The nearest value.
     fn from_f64(x: f64) -> Self;
     /// The same value, widened.
@@ -49,14 +51,41 @@ pub trait Backend: Clone + Debug + Send + Sync {
     /// Makes a weight `[n_out, n_in]`, with a bias `[n_out]`, ready for use.
     fn matrix(&self, weight: &[f32], n_in: usize, bias: Option<&[f32]>) -> Self::Matrix;
 
-    /// See [`embedding`].
+    /// Makes the transpose of a weight `[n_out, n_in]` ready: [`linear`](Self::linear) with it takes the gradient of
+    /// the product `[L, n_out]` to that of its input `[L, n_in]`.
+    fn transposed_matrix(&self, weight: &[f32], n_in: usize) -> Self::Matrix;
+
+    /// See [`embedding`](crate::embedding).
     fn embedding(&self, table: &[Self::Scalar], ids: &[u8], out: &mut [Self::Scalar]);
+
+    /// See [`embedding`](crate::embedding).
+    fn embedding_backward(&self, ids: &[u8], d_out: &[Self::Scalar], d_table: &mut [Self::Scalar]);
 
     /// See [`norm`].
     fn norm(&self, params: &norm::Params<'_, Self::Scalar>, x: &[Self::Scalar], out: &mut [Self::Scalar]);
 
-    /// See [`linear`].
+    /// See [`norm`].
+    fn norm_backward(
+        &self,
+        params: &norm::Params<'_, Self::Scalar>,
+        x: &[Self::Scalar],
+        d_out: &[Self::Scalar],
+        d_x: &mut [Self::Scalar],
+        write: Write,
+        d_params: &mut norm::GradParams<'_, Self::Scalar>,
+    );
+
+    /// See [`linear`](crate::linear).
     fn linear(&self, matrix: &Self::Matrix, x: Rows<'_, Self::Scalar>, out: RowsMut<'_, Self::Scalar>, write: Write);
+
+    /// See [`linear`](crate::linear).
+    fn weight_gradient(
+        &self,
+        d_out: Rows<'_, Self::Scalar>,
+        x: Rows<'_, Self::Scalar>,
+        d_weight: &mut [Self::Scalar],
+        d_bias: Option<&mut [Self::Scalar]>,
+    );
 
     /// See [`causal_conv1d`].
     fn causal_conv1d(
@@ -68,6 +97,20 @@ pub trait Backend: Clone + Debug + Send + Sync {
         out: &mut [Self::Scalar],
     );
 
+    /// See [`causal_conv1d`].
+    #[allow(clippy::too_many_arguments, reason = "those of `causal_conv1d` and their gradients")]
+    fn causal_conv1d_backward(
+        &self,
+        params: &causal_conv1d::Params<'_, Self::Scalar>,
+        direction: Direction,
+        x: Rows<'_, Self::Scalar>,
+        state: &[Self::Scalar],
+        d_out: &[Self::Scalar],
+        d_state: &mut [Self::Scalar],
+        d_x: GradRows<'_, Self::Scalar>,
+        d_params: &mut causal_conv1d::GradParams<'_, Self::Scalar>,
+    );
+
     /// See [`selective_scan`].
     fn selective_scan(
         &self,
@@ -76,6 +119,20 @@ pub trait Backend: Clone + Debug + Send + Sync {
         inputs: &selective_scan::Inputs<'_, Self::Scalar>,
         state: &mut [Self::Scalar],
         output: Option<selective_scan::Output<'_, Self::Scalar>>,
+    );
+
+    /// See [`selective_scan`].
+    #[allow(clippy::too_many_arguments, reason = "those of `selective_scan` and their gradients")]
+    fn selective_scan_backward(
+        &self,
+        params: &selective_scan::Params<'_, Self::Scalar>,
+        direction: Direction,
+        inputs: &selective_scan::Inputs<'_, Self::Scalar>,
+        state: &[Self::Scalar],
+        readout: Option<&selective_scan::Readout<'_, Self::Scalar>>,
+        d_state: &mut [Self::Scalar],
+        d_inputs: selective_scan::GradInputs<'_, Self::Scalar>,
+        d_params: &mut selective_scan::GradParams<'_, Self::Scalar>,
     );
 
     /// See [`ssd`].
@@ -89,6 +146,21 @@ pub trait Backend: Clone + Debug + Send + Sync {
         output: Option<ssd::Output<'_, Self::Scalar>>,
     );
 
+    /// See [`ssd`](ssd#backward).
+    #[allow(clippy::too_many_arguments, reason = "those of the operation itself, and a gradient for each")]
+    fn ssd_backward(
+        &self,
+        params: &ssd::Params<'_, Self::Scalar>,
+        direction: Direction,
+        start: u64,
+        inputs: &ssd::Inputs<'_, Self::Scalar>,
+        state: &[Self::Scalar],
+        d_y: Option<Rows<'_, Self::Scalar>>,
+        d_state: &mut [Self::Scalar],
+        d_inputs: ssd::GradInputs<'_, Self::Scalar>,
+        d_params: &mut ssd::GradParams<'_, Self::Scalar>,
+    );
+
     /// See [`gated_norm`].
     fn gated_norm(
         &self,
@@ -97,8 +169,29 @@ pub trait Backend: Clone + Debug + Send + Sync {
         z: Rows<'_, Self::Scalar>,
     );
 
-    /// See [`silu_gate`].
+    /// See [`gated_norm`].
+    fn gated_norm_backward(
+        &self,
+        params: &gated_norm::Params<'_, Self::Scalar>,
+        x: &[Self::Scalar],
+        z: Rows<'_, Self::Scalar>,
+        d_out: &[Self::Scalar],
+        d_inputs: gated_norm::GradInputs<'_, Self::Scalar>,
+        d_weight: &mut [Self::Scalar],
+    );
+
+    /// See [`silu_gate`](crate::silu_gate).
     fn silu_gate(&self, x: &mut [Self::Scalar], z: Rows<'_, Self::Scalar>);
+
+    /// See [`silu_gate`](crate::silu_gate).
+    fn silu_gate_backward(
+        &self,
+        x: &[Self::Scalar],
+        z: Rows<'_, Self::Scalar>,
+        d_out: &[Self::Scalar],
+        d_x: &mut [Self::Scalar],
+        d_z: RowsMut<'_, Self::Scalar>,
+    );
 
     /// Multiplies `x` by `y`, element by element.
     fn multiply(&self, x: &mut [Self::Scalar], y: &[Self::Scalar]);
@@ -106,8 +199,27 @@ pub trait Backend: Clone + Debug + Send + Sync {
     /// Adds `y` to `x`, element by element.
     fn add(&self, x: &mut [Self::Scalar], y: &[Self::Scalar]);
 
-    /// See [`log_softmax`].
+    /// See [`log_softmax`](crate::log_softmax).
     fn log_softmax(&self, x: &mut [Self::Scalar], width: usize);
+
+    /// See [`cross_entropy`].
+    fn cross_entropy(
+        &self,
+        logits: &[Self::Scalar],
+        width: usize,
+        targets: &cross_entropy::Targets<'_, Self::Scalar>,
+        losses: Option<&mut [Self::Scalar]>,
+    ) -> cross_entropy::Loss;
+
+    /// See [`cross_entropy`].
+    fn cross_entropy_backward(
+        &self,
+        logits: &[Self::Scalar],
+        width: usize,
+        targets: &cross_entropy::Targets<'_, Self::Scalar>,
+        scale: f64,
+        d_logits: &mut [Self::Scalar],
+    );
 }
 
 /// f32 on the processor, with the vector instructions of a [`Level`] and the threads of the current rayon pool.
@@ -131,96 +243,3 @@ impl Cpu {
 /// f64 in plain loops: slow, and the truth that other backends are held to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
-
-macro_rules! implement_backend {
-    ($backend:ty, $scalar:ty, $module:ident, $matrix:ty $(, $level:ident)?) => {
-        impl Backend for $backend {
-            type Scalar = $scalar;
-            type Matrix = $matrix;
-
-            fn matrix(&self, weight: &[f32], n_in: usize, bias: Option<&[f32]>) -> Self::Matrix {
-                <$matrix>::new(weight, n_in, bias)
-            }
-
-            fn embedding(&self, table: &[$scalar], ids: &[u8], out: &mut [$scalar]) {
-                embedding::$module::forward(table, ids, out);
-            }
-
-            fn norm(&self, params: &norm::Params<'_, $scalar>, x: &[$scalar], out: &mut [$scalar]) {
-                norm::$module::forward($(self.$level,)? params, x, out);
-            }
-
-            fn linear(
-                &self,
-                matrix: &Self::Matrix,
-                x: Rows<'_, $scalar>,
-                out: RowsMut<'_, $scalar>,
-                write: Write,
-            ) {
-                linear::$module::forward($(self.$level,)? matrix, x, out, write);
-            }
-
-            fn causal_conv1d(
-                &self,
-                params: &causal_conv1d::Params<'_, $scalar>,
-                direction: Direction,
-                x: Rows<'_, $scalar>,
-                state: &mut [$scalar],
-                out: &mut [$scalar],
-            ) {
-                causal_conv1d::$module::forward($(self.$level,)? params, direction, x, state, out);
-            }
-
-            fn selective_scan(
-                &self,
-                params: &selective_scan::Params<'_, $scalar>,
-                direction: Direction,
-                inputs: &selective_scan::Inputs<'_, $scalar>,
-                state: &mut [$scalar],
-                output: Option<selective_scan::Output<'_, $scalar>>,
-            ) {
-                selective_scan::$module::forward($(self.$level,)? params, direction, inputs, state, output);
-            }
-
-            fn ssd(
-                &self,
-                params: &ssd::Params<'_, $scalar>,
-                direction: Direction,
-                start: u64,
-                inputs: &ssd::Inputs<'_, $scalar>,
-                state: &mut [$scalar],
-                output: Option<ssd::Output<'_, $scalar>>,
-            ) {
-                ssd::$module::forward($(self.$level,)? params, direction, start, inputs, state, output);
-            }
-
-            fn gated_norm(
-                &self,
-                params: &gated_norm::Params<'_, $scalar>,
-                x: &mut [$scalar],
-                z: Rows<'_, $scalar>,
-            ) {
-                gated_norm::$module::forward($(self.$level,)? params, x, z);
-            }
-
-            fn silu_gate(&self, x: &mut [$scalar], z: Rows<'_, $scalar>) {
-                silu_gate::$module::forward($(self.$level,)? x, z);
-            }
-
-            fn multiply(&self, x: &mut [$scalar], y: &[$scalar]) {
-                pointwise::multiply(x, y);
-            }
-
-            fn add(&self, x: &mut [$scalar], y: &[$scalar]) {
-                pointwise::add(x, y);
-            }
-
-            fn log_softmax(&self, x: &mut [$scalar], width: usize) {
-                log_softmax::$module::forward(x, width);
-            }
-        }
-    };
-}
-
-implement_backend!(Cpu, f32, cpu, linear::cpu::PackedMatrix, level);
-implement_backend!(Reference, f64, reference, linear::reference::PlainMatrix);

@@ -12,6 +12,10 @@
 //! fixed grid of absolute positions ([`TILE`]). So answers at one [`simd::Level`] do not depend on how a sequence is
 //! cut at multiples of [`TILE`], nor on batches or threads.
 //!
+//! **Gradients.** A room's `backward` stands beside its `forward` and takes the same arguments, then the gradient of the
+//! output, then where the gradients go. Gradients of parameters are sums over positions and batches and are always added
+//! to; those of activations are set or, where there is a [`Write`], added to.
+//!
 //! # Glossary
 //!
 //! | name | symbol | meaning |
@@ -25,6 +29,7 @@
 //! | `a`, `b`, `c`, `d` | A, B, C, D | parameters of the state-space model |
 //! | `u` | u or x | input of the scan |
 //! | `z` | z | gate |
+//! | `d_x` | ∂loss/∂x | gradient of anything called `x` |
 //!
 //! Buffers are row-major with time first, `[L, D]`; [`Rows`] views one with a stride, so that a part of the columns of
 //! a wider buffer can be an argument.
@@ -32,6 +37,7 @@
 pub mod backend;
 pub mod causal_conv1d;
 pub mod closeness;
+pub mod cross_entropy;
 pub mod embedding;
 pub mod gated_norm;
 pub mod linear;
@@ -45,10 +51,11 @@ pub mod selective_scan;
 pub mod silu_gate;
 pub mod simd;
 pub mod ssd;
+mod sums;
 mod tasks;
 
 pub use backend::{Backend, Cpu, Reference};
-pub use rows::{Rows, RowsMut};
+pub use rows::{GradRows, Rows, RowsMut};
 
 /// Positions of a tile of the fixed grid on which sums over time are grouped.
 pub const TILE: usize = 256;
@@ -68,6 +75,15 @@ impl Direction {
         match self {
             Self::Forward => Self::Reverse,
             Self::Reverse => Self::Forward,
+        }
+    }
+
+    /// Which of `count` things in the order of positions comes after `i` others in this direction.
+    #[inline(always)]
+    pub(crate) fn nth(self, i: usize, count: usize) -> usize {
+        match self {
+            Self::Forward => i,
+            Self::Reverse => count - 1 - i,
         }
     }
 }

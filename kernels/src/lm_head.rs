@@ -11,8 +11,27 @@
 //! | `hidden` | `[L, D]` |
 //! | `reverse` | `[L, D]`: the reverse-complement strand's hidden states at the same positions, in that strand's own channel order |
 //! | `logits` | `[L, V]` |
+//!
+//! # Backward
+//!
+//! A product for each strand ([`crate::linear`]), and `W[comp]` is rows of W ([`crate::embedding`]):
+//!
+//! ```text
+//! d_hidden[t]  = Wᵀ · d_logits[t]            set or added, and likewise
+//! d_reverse[t] = W[comp]ᵀ · d_logits[t]
+//! d_W[v]       += Σ_t d_logits[t, v] · hidden[t]
+//! d_W[comp[v]] += Σ_t d_logits[t, v] · reverse[t]
+//! ```
+//!
+//! Saved are `hidden` and `reverse`.
 
-use crate::{Backend, Rows, RowsMut, Write, embedding::complement_table};
+use crate::{
+    Backend, Rows, RowsMut, Write,
+    embedding::{add_complement, complement_table},
+};
+
+const MISSING: &str = "an equivariant head needs the hidden states of both strands";
+const NEEDLESS: &str = "a head of one strand got the hidden states of two";
 
 /// Weights of a head, ready for use.
 #[derive(Debug)]
@@ -57,8 +76,73 @@ impl<B: Backend> LmHead<B> {
                 backend.linear(matrix, hidden, RowsMut::new(logits, self.vocabulary), Write::Add);
             }
             (None, None) => {}
-            (Some(_), None) => panic!("an equivariant head needs the hidden states of both strands"),
-            (None, Some(_)) => panic!("a head of one strand got the hidden states of two"),
+            (Some(_), None) => panic!("{MISSING}"),
+            (None, Some(_)) => panic!("{NEEDLESS}"),
+        }
+    }
+}
+
+/// Weights of a head, ready for the way back.
+#[derive(Debug)]
+pub struct LmHeadBackward<B: Backend> {
+    forward: B::Matrix,
+    /// The complement table, and each token's complement
+    reverse: Option<(B::Matrix, Vec<u8>)>,
+    vocabulary: usize,
+}
+
+/// One strand's hidden states, `[L, D]`, and where their gradient goes, `[L, D]`.
+#[derive(Debug)]
+pub struct Strand<'a, S> {
+    /// What forward was given.
+    pub hidden: Rows<'a, S>,
+    /// Its gradient.
+    pub d_hidden: RowsMut<'a, S>,
+}
+
+impl<B: Backend> LmHeadBackward<B> {
+    /// Takes what [`LmHead::new`] does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the weight is not a whole number of rows of `width`, or the map is not one of its rows to its rows.
+    pub fn new(backend: &B, weight: &[f32], width: usize, complement_map: Option<&[u8]>) -> Self {
+        let forward = backend.transposed_matrix(weight, width);
+        let reverse = complement_map.map(|map| {
+            let complement = complement_table(weight, width, map);
+            (backend.transposed_matrix(&complement, width), map.to_vec())
+        });
+        Self { forward, reverse, vocabulary: weight.len() / width }
+    }
+
+    /// Sets or adds to the gradients of the hidden states, and adds to that of the weight, `[V, D]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the shapes do not fit, or `reverse` is missing or given without need.
+    pub fn backward(
+        &self,
+        backend: &B,
+        forward: Strand<'_, B::Scalar>,
+        reverse: Option<Strand<'_, B::Scalar>>,
+        d_logits: &[B::Scalar],
+        write: Write,
+        d_weight: &mut [B::Scalar],
+    ) {
+        let d_logits = Rows::new(d_logits, self.vocabulary);
+        let width = forward.hidden.width();
+        backend.linear(&self.forward, d_logits, forward.d_hidden, write);
+        backend.weight_gradient(d_logits, forward.hidden, d_weight, None);
+        match (&self.reverse, reverse) {
+            (Some((matrix, complement_map)), Some(strand)) => {
+                backend.linear(matrix, d_logits, strand.d_hidden, write);
+                let mut d_complement = vec![B::Scalar::default(); d_weight.len()];
+                backend.weight_gradient(d_logits, strand.hidden, &mut d_complement, None);
+                add_complement(&d_complement, width, complement_map, d_weight);
+            }
+            (None, None) => {}
+            (Some(_), None) => panic!("{MISSING}"),
+            (None, Some(_)) => panic!("{NEEDLESS}"),
         }
     }
 }
@@ -69,7 +153,7 @@ mod tests {
     use crate::{
         Cpu, Reference,
         simd::Level,
-        testing::{Random, assert_close, widen},
+        testing::{Random, assert_close, central_differences, widen},
     };
 
     const LEN: usize = 37;
@@ -129,5 +213,63 @@ mod tests {
         let backend = Cpu::new(Level::widest());
         let head = LmHead::new(&backend, &weight, WIDTH, Some(&COMPLEMENT));
         head.forward(&backend, Rows::new(&hidden, WIDTH), None, &mut [0.0; LEN * 6]);
+    }
+
+    struct Gradients<S> {
+        d_hidden: Vec<S>,
+        d_reverse: Vec<S>,
+        d_weight: Vec<S>,
+    }
+
+    /// Runs backward on buffers that held `before`.
+    fn backward<B: Backend>(
+        backend: &B,
+        [hidden, reverse, d_logits]: [&[B::Scalar]; 3],
+        write: Write,
+        before: B::Scalar,
+    ) -> Gradients<B::Scalar> {
+        let head = LmHeadBackward::new(backend, &inputs().0, WIDTH, Some(&COMPLEMENT));
+        let filled = |n: usize| vec![before; n];
+        let mut gradients =
+            Gradients { d_hidden: filled(LEN * WIDTH), d_reverse: filled(LEN * WIDTH), d_weight: filled(6 * WIDTH) };
+        let forward =
+            Strand { hidden: Rows::new(hidden, WIDTH), d_hidden: RowsMut::new(&mut gradients.d_hidden, WIDTH) };
+        let reverse =
+            Strand { hidden: Rows::new(reverse, WIDTH), d_hidden: RowsMut::new(&mut gradients.d_reverse, WIDTH) };
+        head.backward(backend, forward, Some(reverse), d_logits, write, &mut gradients.d_weight);
+        gradients
+    }
+
+    #[test]
+    fn gradients_are_those_of_central_differences_and_the_same_on_the_cpu() {
+        let (weight, hidden, reverse) = inputs();
+        let d_logits = Random::new(9).vector(LEN * 6, -1.0, 1.0);
+        let (wide, wide_hidden, wide_reverse) = (widen(&weight), widen(&hidden), widen(&reverse));
+        let wide_d_logits = widen(&d_logits);
+        let row = |x: &[f64], i: usize| x[i * WIDTH..][..WIDTH].to_vec();
+        let loss = |weight: &[f64], hidden: &[f64], reverse: &[f64]| -> f64 {
+            let logit = |t: usize, v: usize| {
+                let here = crate::testing::dot(&row(weight, v), &row(hidden, t));
+                here + crate::testing::dot(&row(weight, COMPLEMENT[v].into()), &row(reverse, t))
+            };
+            (0..LEN * 6).map(|i| wide_d_logits[i] * logit(i / 6, i % 6)).sum()
+        };
+        let given = [&wide_hidden[..], &wide_reverse, &wide_d_logits];
+        let set = backward(&Reference, given, Write::Set, 0.0);
+        let differences = central_differences(&wide_hidden, |hidden| loss(&wide, hidden, &wide_reverse));
+        assert_close("hidden", &set.d_hidden, &differences, 1e-7);
+        let differences = central_differences(&wide_reverse, |reverse| loss(&wide, &wide_hidden, reverse));
+        assert_close("reverse", &set.d_reverse, &differences, 1e-7);
+        let differences = central_differences(&wide, |weight| loss(weight, &wide_hidden, &wide_reverse));
+        assert_close("weight", &set.d_weight, &differences, 1e-7);
+        for write in [Write::Set, Write::Add] {
+            let expected = backward(&Reference, given, write, 2.0);
+            for level in Level::available() {
+                let got = backward(&Cpu::new(level), [&hidden, &reverse, &d_logits], write, 2.0);
+                assert_close(&format!("{level} hidden"), &got.d_hidden, &expected.d_hidden, 2e-6);
+                assert_close(&format!("{level} reverse"), &got.d_reverse, &expected.d_reverse, 2e-6);
+                assert_close(&format!("{level} weight"), &got.d_weight, &expected.d_weight, 2e-6);
+            }
+        }
     }
 }

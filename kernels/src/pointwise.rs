@@ -1,8 +1,11 @@
 //! Elementwise sum and product in place.
 //!
 //! Both buffers have the same shape, whatever it is. Each element is one operation.
+//!
+//! Backward is made of the same two: a sum passes its gradient to both operands ([`add`]), and of a product x · y the
+//! gradients are d_out · y and d_out · x ([`multiply`], on copies of `d_out`).
 
-use std::ops::{AddAssign, MulAssign};
+use std::ops::MulAssign;
 
 use rayon::prelude::*;
 
@@ -13,7 +16,7 @@ use crate::{backend::Scalar, tasks::ELEMENTS};
 /// # Panics
 ///
 /// Panics if the buffers are not equally long.
-pub fn add<S: Scalar + AddAssign>(x: &mut [S], y: &[S]) {
+pub fn add<S: Scalar>(x: &mut [S], y: &[S]) {
     for_each(x, y, |x, y| *x += y);
 }
 

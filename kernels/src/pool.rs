@@ -8,6 +8,11 @@
 //! Each channel is accumulated in f64, position after position, so the result does not depend on how the positions
 //! are cut into calls. Start `sum` from zeros and `max` from negative infinity; the mean over positions is the final
 //! sum divided by their number. These are bound by the memory that `rows` are read from.
+//!
+//! # Backward
+//!
+//! A sum passes its gradient to every row, a mean over n positions `d_mean / n`, a maximum to the first position that
+//! has it. The rows may come in the same calls as forward or in others; their gradients are added to.
 
 use crate::backend::Scalar;
 
@@ -29,14 +34,53 @@ pub fn max_rows<S: Scalar>(rows: &[S], max: &mut [f64]) {
     accumulate(rows, max, |max, x| if x > max || x.is_nan() { x } else { max });
 }
 
-#[inline(always)]
-fn accumulate<S: Scalar>(rows: &[S], into: &mut [f64], combine: impl Fn(f64, f64) -> f64) {
+/// Adds to each row of `d_rows` its share of the gradient of the mean over `n` positions.
+///
+/// # Panics
+///
+/// Panics if `d_rows` is not a whole number of rows as wide as `d_mean`.
+pub fn mean_rows_backward<S: Scalar>(d_mean: &[f64], n: usize, d_rows: &mut [S]) {
+    let width = check(d_rows, d_mean);
+    for row in d_rows.chunks_exact_mut(width) {
+        for (x, &d_mean) in row.iter_mut().zip(d_mean) {
+            *x = S::from_f64(x.to_f64() + d_mean / n as f64);
+        }
+    }
+}
+
+/// Adds the gradient of each channel's maximum to the first row that has it, and leaves zero in its place, so that
+/// rows after it get none; the calls are in the order of the positions.
+///
+/// # Panics
+///
+/// Panics if `rows` and `d_rows` are not the same whole number of rows as wide as `max` and `d_max`.
+pub fn max_rows_backward<S: Scalar>(rows: &[S], max: &[f64], d_max: &mut [f64], d_rows: &mut [S]) {
+    let width = check(rows, max);
+    assert_eq!((d_max.len(), d_rows.len()), (width, rows.len()), "lengths of the gradients");
+    for (row, d_row) in rows.chunks_exact(width).zip(d_rows.chunks_exact_mut(width)) {
+        for d in 0..width {
+            let x = row[d].to_f64();
+            if x == max[d] || x.is_nan() {
+                d_row[d] = S::from_f64(d_row[d].to_f64() + std::mem::take(&mut d_max[d]));
+            }
+        }
+    }
+}
+
+/// Checks that the rows are whole ones and returns their width.
+fn check<S>(rows: &[S], into: &[f64]) -> usize {
     let width = into.len();
     assert!(
         width > 0 && rows.len().is_multiple_of(width),
         "{} elements are not a whole number of rows of {width}",
         rows.len()
     );
+    width
+}
+
+#[inline(always)]
+fn accumulate<S: Scalar>(rows: &[S], into: &mut [f64], combine: impl Fn(f64, f64) -> f64) {
+    let width = check(rows, into);
     for row in rows.chunks_exact(width) {
         for (into, &x) in into.iter_mut().zip(row) {
             *into = combine(*into, x.to_f64());
@@ -47,7 +91,7 @@ fn accumulate<S: Scalar>(rows: &[S], into: &mut [f64], combine: impl Fn(f64, f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{LENGTHS, Random, nans};
+    use crate::testing::{LENGTHS, Random, assert_close, central_differences, dot, nans};
 
     #[test]
     fn sums_and_maxima_are_those_of_each_channel() {
@@ -105,6 +149,45 @@ mod tests {
         let mut max = [f64::NEG_INFINITY; 2];
         max_rows(&[1.0, f32::NAN], &mut max);
         assert_eq!(nans(&max), [1]);
+    }
+
+    #[test]
+    fn backward_of_the_mean_gives_each_row_its_share() {
+        let mut d_rows = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+        mean_rows_backward(&[8.0, -4.0], 4, &mut d_rows);
+        assert_eq!(d_rows, [3.0, 1.0, 5.0, 3.0, 7.0, 5.0]);
+    }
+
+    #[test]
+    fn backward_is_that_of_central_differences_however_the_rows_are_cut() {
+        let width = 3;
+        let rows: Vec<f64> = Random::new(6).vector(7 * width, -1.0, 1.0).iter().map(|&x| x.into()).collect();
+        let d_out = [0.5, -2.0, 3.0];
+        let pooled = |rows: &[f64]| {
+            let (mut sum, mut max) = (vec![0.0; width], vec![f64::NEG_INFINITY; width]);
+            add_rows(rows, &mut sum);
+            max_rows(rows, &mut max);
+            (sum, max)
+        };
+        let (_, max) = pooled(&rows);
+        for cut in [0, 1, 4, 7] {
+            let (mut d_mean, mut d_max, mut left) = (vec![0.0; rows.len()], vec![0.0; rows.len()], d_out);
+            for part in [0..cut * width, cut * width..rows.len()] {
+                mean_rows_backward(&d_out, 7, &mut d_mean[part.clone()]);
+                max_rows_backward(&rows[part.clone()], &max, &mut left, &mut d_max[part]);
+            }
+            let expected = central_differences(&rows, |rows| dot(&d_out, &pooled(rows).0) / 7.0);
+            assert_close("mean", &d_mean, &expected, 1e-9);
+            assert_close("max", &d_max, &central_differences(&rows, |rows| dot(&d_out, &pooled(rows).1)), 1e-9);
+            assert_eq!(left, [0.0; 3]);
+        }
+    }
+
+    #[test]
+    fn backward_of_equal_maxima_goes_to_the_first() {
+        let (mut d_rows, mut d_max) = ([1.0_f32; 3], [5.0]);
+        max_rows_backward(&[2.0, 7.0, 7.0], &[7.0], &mut d_max, &mut d_rows);
+        assert_eq!(d_rows, [1.0, 6.0, 1.0]);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Views of `[L, D]` buffers with a stride.
 
-use std::ops::Range;
+use std::ops::{Add, Range};
+
+use rayon::prelude::*;
+
+use crate::Write;
 
 /// Where the rows of a view lie in its data, which begins with the first element of the first row.
 #[derive(Clone, Copy, Debug)]
@@ -150,15 +154,92 @@ impl<'a, S> RowsMut<'a, S> {
         &mut self.data[self.shape.row(t)]
     }
 
+    /// Pieces of `rows` rows for the threads of the pool, from the first on; the last may have fewer.
+    pub(crate) fn par_blocks(self, rows: usize) -> impl IndexedParallelIterator<Item = RowsMut<'a, S>>
+    where
+        S: Send,
+    {
+        let Shape { width, stride, .. } = self.shape;
+        self.data.par_chunks_mut(rows * stride).map(move |data| {
+            // The last row of a piece may end where its columns do.
+            let rows = (data.len() + stride - width) / stride;
+            RowsMut { data, shape: Shape { rows, width, stride } }
+        })
+    }
+
     /// The first element of the first row.
     pub fn as_mut_ptr(&mut self) -> *mut S {
         self.data.as_mut_ptr()
     }
 }
 
+/// Where the gradient of an activation goes: rows, and whether they are set or added to.
+#[derive(Debug)]
+pub struct GradRows<'a, S> {
+    /// The rows.
+    pub rows: RowsMut<'a, S>,
+    /// What becomes of their former values.
+    pub write: Write,
+}
+
+impl<'a, S> GradRows<'a, S> {
+    /// Replaces what is in `rows`.
+    pub fn set(rows: RowsMut<'a, S>) -> Self {
+        Self { rows, write: Write::Set }
+    }
+
+    /// Adds to what is in `rows`.
+    pub fn add(rows: RowsMut<'a, S>) -> Self {
+        Self { rows, write: Write::Add }
+    }
+
+    /// Number of rows and columns of a row.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.rows.len(), self.rows.width())
+    }
+
+    /// Sets element `i` of row `t` to `value`, or adds it.
+    pub(crate) fn put(&mut self, t: usize, i: usize, value: S)
+    where
+        S: Copy + Add<Output = S>,
+    {
+        let element = &mut self.rows.row(t)[i];
+        *element = match self.write {
+            Write::Set => value,
+            Write::Add => *element + value,
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gradient_is_set_or_added() {
+        let mut data = [1.0, 2.0, 3.0, 4.0];
+        GradRows::set(RowsMut::columns(&mut data, 2, 1, 1)).put(1, 0, 7.0);
+        GradRows::add(RowsMut::columns(&mut data, 2, 1, 1)).put(0, 0, 7.0);
+        assert_eq!(data, [1.0, 9.0, 3.0, 7.0]);
+    }
+
+    #[test]
+    fn pieces_have_all_rows_in_order() {
+        for (stride, first, width) in [(4, 1, 2), (4, 0, 4), (4, 2, 2), (3, 0, 1)] {
+            for len in [0, 1, 2, 5, 6] {
+                let mut data = vec![0; len * stride];
+                let whole = RowsMut::columns(&mut data, stride, first, width);
+                whole.par_blocks(2).enumerate().for_each(|(i, mut block)| {
+                    for t in 0..block.len() {
+                        block.row(t).fill(1 + 2 * i + t);
+                    }
+                });
+                let found: Vec<_> = data.chunks(stride).map(|row| row[first..][..width].to_vec()).collect();
+                assert_eq!(found, (1..=len).map(|t| vec![t; width]).collect::<Vec<_>>());
+                assert_eq!(data.iter().filter(|&&x| x > 0).count(), len * width);
+            }
+        }
+    }
 
     #[test]
     fn rows_are_the_columns_asked_for() {

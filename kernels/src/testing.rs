@@ -45,3 +45,33 @@ pub(crate) const LENGTHS: &[usize] = &[1, 2, 7, 31, 32, 33, 255, 256, 257, 769, 
 pub(crate) fn nans<T: Copy + Into<f64>>(x: &[T]) -> Vec<usize> {
     x.iter().enumerate().filter(|(_, x)| (**x).into().is_nan()).map(|(i, _)| i).collect()
 }
+
+/// The gradient of `f` at `x` by central differences in f64.
+pub(crate) fn central_differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    const STEP: f64 = 1e-5;
+    let at = |i: usize, step: f64| {
+        let mut x = x.to_vec();
+        x[i] += step;
+        f(&x)
+    };
+    (0..x.len()).map(|i| (at(i, STEP) - at(i, -STEP)) / (2.0 * STEP)).collect()
+}
+
+/// Σ x · y: a scalar whose gradient with respect to `y` is `x`.
+pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+/// [`assert_close`] for sums of `terms` numbers of magnitude 1, which add up to `√terms` where their signs are random: a
+/// tensor of few sums may be nothing but what they leave when they cancel.
+pub(crate) fn assert_sums_close<T: Copy + Into<f64>>(
+    what: &str,
+    got: &[T],
+    expected: &[f64],
+    terms: usize,
+    tolerance: f64,
+) {
+    let scale = (terms as f64).sqrt();
+    let got: Vec<f64> = got.iter().map(|&x| x.into()).chain([scale]).collect();
+    assert_close(what, &got, &[expected, &[scale]].concat(), tolerance);
+}

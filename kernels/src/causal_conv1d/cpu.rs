@@ -12,6 +12,10 @@ use crate::{
     simd::{Level, Vector, silu, simd_entry, sweep},
 };
 
+mod backward;
+
+pub use backward::backward;
+
 /// Rows of a task.
 const ROWS: usize = 64;
 

@@ -9,6 +9,8 @@ use crate::{
 const SIZES: &[(usize, usize, bool)] = &[(1, 1, true), (5, 3, false), (16, 4, true), (100, 4, true), (33, 7, false)];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Reverse];
 
+mod backward;
+
 struct Case {
     channels: usize,
     x: Vec<f32>,

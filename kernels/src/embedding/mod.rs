@@ -10,6 +10,18 @@
 //!
 //! A reverse-complement equivariant model embeds the other strand with the table of [`complement_table`]: with
 //! channels in that strand's own order, its embedding at position t is `table[comp[ids[t]]]` (Schiff et al. 2024, §4).
+//!
+//! # Backward
+//!
+//! A row of the table is the output at every position that has its token:
+//!
+//! ```text
+//! d_table[v] += Σ_t [ids[t] = v] · d_out[t]
+//! ```
+//!
+//! Sums are over the positions from the first to the last, and nothing is saved but `ids`. The other strand of an
+//! equivariant model has the gradient of its complement table, zeros at first; [`add_complement`] gives it back to the
+//! table's own rows.
 
 use crate::backend::Scalar;
 
@@ -41,6 +53,22 @@ pub fn complement_table<S: Scalar>(table: &[S], width: usize, complement_map: &[
         out.extend_from_slice(&table[complement * width..][..width]);
     }
     out
+}
+
+/// Adds the gradient of a [`complement_table`] to that of its table: row `v` to row `complement_map[v]`.
+///
+/// # Panics
+///
+/// Panics if the gradients are not a row for each token of the map, or the map does not send each to one of them.
+pub fn add_complement<S: Scalar>(d_complement: &[S], width: usize, complement_map: &[u8], d_table: &mut [S]) {
+    assert_eq!(d_complement.len(), complement_map.len() * width, "length of the complement table's gradient");
+    assert_eq!(d_table.len(), d_complement.len(), "length of the table's gradient");
+    for (row, &complement) in d_complement.chunks_exact(width).zip(complement_map) {
+        let to = &mut d_table[usize::from(complement) * width..][..width];
+        for (to, &x) in to.iter_mut().zip(row) {
+            *to += x;
+        }
+    }
 }
 
 /// Checks all lengths and ids, and returns D.

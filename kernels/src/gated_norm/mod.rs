@@ -13,8 +13,24 @@
 //! | `z` | `[L, D]`, rows with a stride |
 //!
 //! The groups are runs of `group` channels; a group as wide as the row is the usual case. Rows are independent.
+//!
+//! # Backward
+//!
+//! With r = 1 / √(mean g² + ε) of a group at a position, ĝ = g · r and h = ∂loss/∂ĝ = d_out · w, the norm is that of
+//! [`crate::norm`] and the gate a product, whose factor has the slope silu'(z) = s · (1 + z · (1 - s)) with
+//! s = 1 / (1 + e^-z):
+//!
+//! ```text
+//! d_g[t, d]   = r · (h[d] - ĝ[d] · mean over the group of h · ĝ)
+//! d_x[t, d]   = d_g[t, d] · silu(z[t, d])
+//! d_z[t, d]   = d_g[t, d] · x[t, d] · silu'(z[t, d])
+//! d_weight[d] += Σ_t d_out[t, d] · ĝ[t, d]
+//! ```
+//!
+//! Saved are the ungated `x`, which the forward call overwrites, and `z`; the rest is computed again. `d_x` and `d_z`
+//! are set, `d_weight` is added to.
 
-use crate::Rows;
+use crate::{Rows, RowsMut};
 
 pub mod cpu;
 pub mod reference;
@@ -32,6 +48,15 @@ pub struct Params<'a, S> {
     pub group: usize,
 }
 
+/// Gradients of the inputs, which are set.
+#[derive(Debug)]
+pub struct GradInputs<'a, S> {
+    /// `[L, D]`
+    pub d_x: &'a mut [S],
+    /// `[L, D]`, rows with a stride.
+    pub d_z: RowsMut<'a, S>,
+}
+
 /// Checks all lengths and returns D.
 fn check<S>(params: &Params<'_, S>, x: &[S], z: &Rows<'_, S>) -> usize {
     let width = params.weight.len();
@@ -42,5 +67,22 @@ fn check<S>(params: &Params<'_, S>, x: &[S], z: &Rows<'_, S>) -> usize {
         "{width} channels are not a whole number of groups of {}",
         params.group
     );
+    width
+}
+
+/// Checks all lengths of the backward call and returns D.
+fn check_backward<S>(
+    params: &Params<'_, S>,
+    x: &[S],
+    z: &Rows<'_, S>,
+    d_out: &[S],
+    d_inputs: &GradInputs<'_, S>,
+    d_weight: &[S],
+) -> usize {
+    let width = check(params, x, z);
+    assert_eq!(d_out.len(), x.len(), "length of the output's gradient");
+    assert_eq!(d_inputs.d_x.len(), x.len(), "length of the gradient of x");
+    assert_eq!((d_inputs.d_z.len(), d_inputs.d_z.width()), (z.len(), width), "shape of the gradient of z");
+    assert_eq!(d_weight.len(), width, "length of the weight's gradient");
     width
 }

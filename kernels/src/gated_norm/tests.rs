@@ -1,8 +1,8 @@
-use super::{Params, cpu, reference};
+use super::{GradInputs, Params, cpu, reference};
 use crate::{
-    Rows,
+    Rows, RowsMut,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, nans, widen},
+    testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
 /// `(channels, channels of a group)`
@@ -100,5 +100,109 @@ fn a_nan_reaches_its_group() {
         let mut sick = case(5, (width, group));
         sick.z[2 * (width + 3) + 2 + 33] = f32::NAN;
         assert_eq!(nans(&sick.run(level, 0, 5)), expected, "{level} z");
+    }
+}
+
+/// Gradients of x and of the gate, the latter in rows like the gate's own, and of the weight.
+type Gradients<S> = (Vec<S>, Vec<S>, Vec<S>);
+
+impl Case {
+    fn backward_inputs(&self) -> (Vec<f32>, Gradients<f32>) {
+        let mut random = Random::new(self.x.len() as u64);
+        let mut vector = |n: usize| random.vector(n, -1.0, 1.0);
+        (vector(self.x.len()), (vector(self.x.len()), vector(self.z.len()), vector(self.width)))
+    }
+
+    fn run_backward(&self, level: Level) -> Gradients<f32> {
+        let (d_out, (mut d_x, mut d_z, mut d_weight)) = self.backward_inputs();
+        let (width, stride) = (self.width, self.width + 3);
+        let params = Params { weight: &self.weight, epsilon: 1e-5, group: self.group };
+        let d_inputs = GradInputs { d_x: &mut d_x, d_z: RowsMut::columns(&mut d_z, stride, 2, width) };
+        let z = Rows::columns(&self.z, stride, 2, width);
+        cpu::backward(level, &params, &self.x, z, &d_out, d_inputs, &mut d_weight);
+        (d_x, d_z, d_weight)
+    }
+
+    fn run_backward_reference(&self) -> Gradients<f64> {
+        let (d_out, (d_x, d_z, d_weight)) = self.backward_inputs();
+        let (mut d_x, mut d_z, mut d_weight) = (widen(&d_x), widen(&d_z), widen(&d_weight));
+        let (width, stride) = (self.width, self.width + 3);
+        let (x, z, weight) = (widen(&self.x), widen(&self.z), widen(&self.weight));
+        let params = Params { weight: &weight, epsilon: 1e-5, group: self.group };
+        let d_inputs = GradInputs { d_x: &mut d_x, d_z: RowsMut::columns(&mut d_z, stride, 2, width) };
+        let z = Rows::columns(&z, stride, 2, width);
+        reference::backward(&params, &x, z, &widen(&d_out), d_inputs, &mut d_weight);
+        (d_x, d_z, d_weight)
+    }
+}
+
+#[test]
+fn reference_gradients_are_those_of_central_differences() {
+    for (width, group) in [(1, 1), (6, 6), (6, 3)] {
+        let mut random = Random::new(width as u64);
+        let mut vector = |n: usize| widen(&random.vector(n, -2.0, 2.0));
+        let (x, z, weight, d_out) = (vector(3 * width), vector(3 * width), vector(width), vector(3 * width));
+        let loss = |x: &[f64], z: &[f64], weight: &[f64]| {
+            let mut out = x.to_vec();
+            reference::forward(&Params { weight, epsilon: 0.1, group }, &mut out, Rows::new(z, width));
+            dot(&d_out, &out)
+        };
+        let (mut d_x, mut d_z, mut d_weight) = (vec![9.0; 3 * width], vec![9.0; 3 * width], vec![0.0; width]);
+        let d_inputs = GradInputs { d_x: &mut d_x, d_z: RowsMut::new(&mut d_z, width) };
+        let params = Params { weight: &weight, epsilon: 0.1, group };
+        reference::backward(&params, &x, Rows::new(&z, width), &d_out, d_inputs, &mut d_weight);
+        assert_close("x", &d_x, &central_differences(&x, |x| loss(x, &z, &weight)), 1e-8);
+        assert_close("z", &d_z, &central_differences(&z, |z| loss(&x, z, &weight)), 1e-8);
+        assert_close("weight", &d_weight, &central_differences(&weight, |weight| loss(&x, &z, weight)), 1e-8);
+    }
+}
+
+#[test]
+fn backward_on_the_cpu_equals_the_reference() {
+    // A channel alone in its group is its own size: its gradient is next to nothing, and the rest rounding.
+    for &size in &SIZES[1..] {
+        for &len in LENGTHS {
+            let case = case(len, size);
+            let expected = case.run_backward_reference();
+            for level in Level::available() {
+                let got = case.run_backward(level);
+                let what = format!("{level} {size:?} L {len}");
+                assert_close(&format!("{what} x"), &got.0, &expected.0, 4e-6);
+                assert_close(&format!("{what} z"), &got.1, &expected.1, 4e-6);
+                assert_close(&format!("{what} weight"), &got.2, &expected.2, 4e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn backward_does_not_depend_on_threads() {
+    let case = case(1500, (100, 50));
+    for level in Level::available() {
+        let [one, three, again] = [1, 3, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| case.run_backward(level))
+        });
+        assert!(one == three && three == again, "{level}");
+    }
+}
+
+#[test]
+fn backward_a_nan_reaches_its_group() {
+    let (width, group) = (34, 17);
+    let at = 2 * width + 33;
+    let expected: Vec<_> = (2 * width + group..3 * width).collect();
+    let columns: Vec<_> = (2 * (width + 3) + 2 + group..2 * (width + 3) + 2 + width).collect();
+    for level in Level::available() {
+        let mut sick = case(5, (width, group));
+        sick.x[at] = f32::NAN;
+        let (d_x, d_z, d_weight) = sick.run_backward(level);
+        assert_eq!((nans(&d_x), nans(&d_z)), (expected.clone(), columns.clone()), "{level} x");
+        assert_eq!(nans(&d_weight), (group..width).collect::<Vec<_>>(), "{level} x");
+        let mut sick = case(5, (width, group));
+        sick.z[2 * (width + 3) + 2 + 33] = f32::NAN;
+        let (d_x, d_z, d_weight) = sick.run_backward(level);
+        assert_eq!((nans(&d_x), nans(&d_z)), (expected.clone(), columns.clone()), "{level} z");
+        assert_eq!(nans(&d_weight), (group..width).collect::<Vec<_>>(), "{level} z");
     }
 }

@@ -6,6 +6,8 @@
 //! the rows beside it. Within a block of rows the loop over outputs is the outer one: a panel (at most a few tens of
 //! kilobytes) stays in the first-level cache while the rows, which fit the second, pass under it.
 
+mod weight_gradient;
+
 use rayon::prelude::*;
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
     simd::{Level, MAX_LANES, Vector, simd_entry},
     tasks::SHARED,
 };
+
+pub use weight_gradient::weight_gradient;
 
 /// Rows that are multiplied by one panel before the next panel is fetched.
 pub const ROW_BLOCK: usize = 192;
@@ -55,6 +59,24 @@ impl PackedMatrix {
             padded_bias[..n_out].copy_from_slice(bias);
         }
         Self { panels, bias: padded_bias, n_in, n_out }
+    }
+
+    /// Packs the transpose, `[n_in, n_out]`, of a row-major weight `[n_out, n_in]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the weight is not a whole number of rows.
+    pub fn transposed(weight: &[f32], n_in: usize) -> Self {
+        super::check_weight(weight, n_in, None);
+        let n_out = weight.len() / n_in;
+        let padded = n_in.next_multiple_of(PANEL);
+        let mut panels = vec![0.0; padded * n_out];
+        for (j, row) in weight.chunks_exact(n_in).enumerate() {
+            for (i, part) in row.chunks(PANEL).enumerate() {
+                panels[(i * n_out + j) * PANEL..][..part.len()].copy_from_slice(part);
+            }
+        }
+        Self { panels, bias: vec![0.0; padded], n_in: n_out, n_out: n_in }
     }
 }
 

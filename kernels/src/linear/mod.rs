@@ -11,6 +11,20 @@
 //! depends on its row of `x` alone, not on how many rows are asked for at once.
 //!
 //! Cost: `2 · L · n · n_in` operations; the weight is read once for every [`cpu::ROW_BLOCK`] rows.
+//!
+//! # Backward
+//!
+//! `out[t, j] = Σ_k W[j, k] · x[t, k] + bias[j]` is linear in each of its parts, so
+//!
+//! ```text
+//! d_x[t, k]      = Σ_j d_out[t, j] · W[j, k]      that is d_x[t] = Wᵀ · d_out[t]
+//! d_weight[j, k] += Σ_t d_out[t, j] · x[t, k]
+//! d_bias[j]      += Σ_t d_out[t, j]
+//! ```
+//!
+//! The first is this operation itself with the transposed weight ([`crate::Backend::transposed_matrix`]), set or added
+//! as its `Write` says. The others are `weight_gradient`; being sums over positions they are always added to what is
+//! there. `d_out` is `[L, n_out]` and `x` `[L, n_in]`, rows with a stride, `d_weight` `[n_out, n_in]`. Saved is `x`.
 
 pub mod cpu;
 pub mod reference;
@@ -30,4 +44,12 @@ fn check<S>(n_in: usize, n_out: usize, x: &Rows<'_, S>, out: &RowsMut<'_, S>) {
     assert_eq!(x.len(), out.len(), "as many rows out as in");
     assert_eq!(x.width(), n_in, "columns of x");
     assert!(out.width() <= n_out, "{} outputs of a weight of {n_out}", out.width());
+}
+
+fn check_gradient<S>(d_out: &Rows<'_, S>, x: &Rows<'_, S>, d_weight: &[S], d_bias: Option<&[S]>) {
+    assert_eq!(d_out.len(), x.len(), "as many rows of the output's gradient as of x");
+    assert_eq!(d_weight.len(), d_out.width() * x.width(), "length of the weight's gradient");
+    if let Some(d_bias) = d_bias {
+        assert_eq!(d_bias.len(), d_out.width(), "length of the bias's gradient");
+    }
 }

@@ -2,7 +2,7 @@ use super::{cpu, reference};
 use crate::{
     Rows, RowsMut, Write,
     simd::Level,
-    testing::{LENGTHS, Random, assert_close, nans, widen},
+    testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
 /// `(n_in, n_out, outputs asked for, has a bias)`
@@ -103,4 +103,165 @@ fn a_nan_reaches_its_row_and_a_nan_weight_its_column() {
             assert_eq!(nans(&run_cpu(level, &sick, size, write)), expected, "{level} {write:?}");
         }
     }
+}
+
+/// `(n_in, n_out)`
+const GRADIENT_SIZES: &[(usize, usize)] =
+    &[(1, 1), (3, 5), (16, 100), (48, 35), (33, 40), (100, 13), (17, 1), (300, 7), (31, 130)];
+
+/// d_out `[L, n_out + 2]` from column 1 on, x `[L, n_in + 3]` from column 2 on, and the gradients before.
+struct GradientCase {
+    size: (usize, usize),
+    d_out: Vec<f32>,
+    x: Vec<f32>,
+    d_weight: Vec<f32>,
+    d_bias: Vec<f32>,
+}
+
+fn gradient_case(len: usize, size: (usize, usize)) -> GradientCase {
+    let (n_in, n_out) = size;
+    let mut random = Random::new((len * 1000 + n_in) as u64);
+    // Mostly of one sign, so that few positions do not add up to next to nothing.
+    let mut vector = |n: usize| random.vector(n, -0.2, 1.0);
+    GradientCase {
+        size,
+        d_out: vector(len * (n_out + 2)),
+        x: vector(len * (n_in + 3)),
+        d_weight: vector(n_in * n_out),
+        d_bias: vector(n_out),
+    }
+}
+
+impl GradientCase {
+    fn run(&self, level: Level) -> (Vec<f32>, Vec<f32>) {
+        let ((n_in, n_out), mut d_weight, mut d_bias) = (self.size, self.d_weight.clone(), self.d_bias.clone());
+        let d_out = Rows::columns(&self.d_out, n_out + 2, 1, n_out);
+        let x = Rows::columns(&self.x, n_in + 3, 2, n_in);
+        cpu::weight_gradient(level, d_out, x, &mut d_weight, Some(&mut d_bias));
+        (d_weight, d_bias)
+    }
+
+    fn run_reference(&self) -> (Vec<f64>, Vec<f64>) {
+        let ((n_in, n_out), mut d_weight, mut d_bias) = (self.size, widen(&self.d_weight), widen(&self.d_bias));
+        let (d_out, x) = (widen(&self.d_out), widen(&self.x));
+        let d_out = Rows::columns(&d_out, n_out + 2, 1, n_out);
+        let x = Rows::columns(&x, n_in + 3, 2, n_in);
+        reference::weight_gradient(d_out, x, &mut d_weight, Some(&mut d_bias));
+        (d_weight, d_bias)
+    }
+}
+
+#[test]
+fn the_weight_gradient_on_the_cpu_equals_the_reference() {
+    for &size in GRADIENT_SIZES {
+        for &len in LENGTHS {
+            let case = gradient_case(len, size);
+            let (weight, bias) = case.run_reference();
+            for level in Level::available() {
+                let (d_weight, d_bias) = case.run(level);
+                assert_close(&format!("{level} {size:?} L {len} weight"), &d_weight, &weight, 2e-6);
+                assert_close(&format!("{level} {size:?} L {len} bias"), &d_bias, &bias, 2e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn reference_gradients_are_those_of_central_differences() {
+    let (n_in, n_out, len) = (3, 4, 5);
+    let mut random = Random::new(11);
+    let weight = random.vector(n_in * n_out, -1.0, 1.0);
+    let mut vector = |n: usize| widen(&random.vector(n, -1.0, 1.0));
+    let (x, d_out) = (vector(len * n_in), vector(len * n_out));
+    let loss = |weight: &[f64], x: &[f64], bias: &[f64]| -> f64 {
+        let product = |t: usize, j: usize| bias[j] + dot(&weight[j * n_in..][..n_in], &x[t * n_in..][..n_in]);
+        (0..len * n_out).map(|i| d_out[i] * product(i / n_out, i % n_out)).sum()
+    };
+    let (mut d_weight, mut d_bias, mut d_x) = (vec![0.0; n_in * n_out], vec![0.0; n_out], vec![9.0; len * n_in]);
+    let rows = Rows::new(&d_out, n_out);
+    reference::weight_gradient(rows, Rows::new(&x, n_in), &mut d_weight, Some(&mut d_bias));
+    let transposed = reference::PlainMatrix::transposed(&weight, n_in);
+    reference::forward(&transposed, rows, RowsMut::new(&mut d_x, n_in), Write::Set);
+    let (weight, bias) = (widen(&weight), vec![0.5; n_out]);
+    assert_close("weight", &d_weight, &central_differences(&weight, |weight| loss(weight, &x, &bias)), 1e-9);
+    assert_close("bias", &d_bias, &central_differences(&bias, |bias| loss(&weight, &x, bias)), 1e-9);
+    assert_close("x", &d_x, &central_differences(&x, |x| loss(&weight, x, &bias)), 1e-9);
+}
+
+#[test]
+fn a_transposed_matrix_is_that_of_the_transposed_weight() {
+    for &(n_in, n_out, ..) in SIZES {
+        let weight = Random::new(n_in as u64).vector(n_in * n_out, -1.0, 1.0);
+        let turned: Vec<f32> = (0..n_in * n_out).map(|i| weight[i % n_out * n_in + i / n_out]).collect();
+        let x = Random::new(1).vector(5 * n_out, -1.0, 1.0);
+        let product = |matrix| {
+            let mut out = vec![0.0; 5 * n_in];
+            cpu::forward(Level::widest(), &matrix, Rows::new(&x, n_out), RowsMut::new(&mut out, n_in), Write::Set);
+            out
+        };
+        let expected = product(cpu::PackedMatrix::new(&turned, n_out, None));
+        assert_eq!(product(cpu::PackedMatrix::transposed(&weight, n_in)), expected);
+    }
+}
+
+#[test]
+fn the_weight_gradient_does_not_depend_on_threads() {
+    for size in [(100, 130), (300, 20)] {
+        let case = gradient_case(1500, size);
+        for level in Level::available() {
+            let [one, three, again, seven] = [1, 3, 3, 7].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| case.run(level))
+            });
+            assert!(one == three && three == again && again == seven, "{level} {size:?}");
+        }
+    }
+}
+
+#[test]
+fn the_weight_gradient_is_accurate_over_a_million_positions() {
+    let len = 1 << 20;
+    let mut random = Random::new(12);
+    let (d_out, x) = (random.vector(len, 0.0, 1.0), random.vector(2 * len, 0.0, 1.0));
+    let (mut expected, mut bias) = (vec![0.0; 2], vec![0.0; 1]);
+    let (wide_d_out, wide_x) = (widen(&d_out), widen(&x));
+    let rows = Rows::new(&wide_d_out, 1);
+    reference::weight_gradient(rows, Rows::new(&wide_x, 2), &mut expected, Some(&mut bias));
+    for level in Level::available() {
+        let (mut d_weight, mut d_bias) = (vec![0.0; 2], vec![0.0; 1]);
+        let rows = Rows::new(&d_out, 1);
+        cpu::weight_gradient(level, rows, Rows::new(&x, 2), &mut d_weight, Some(&mut d_bias));
+        assert_close(&format!("{level} weight"), &d_weight, &expected, 4e-6);
+        assert_close(&format!("{level} bias"), &d_bias, &bias, 4e-7);
+    }
+}
+
+#[test]
+fn a_nan_reaches_its_row_or_column_of_the_weight_gradient() {
+    let (n_in, n_out) = (40, 33);
+    for level in Level::available() {
+        let mut sick = gradient_case(300, (n_in, n_out));
+        sick.x[257 * 43 + 2 + 39] = f32::NAN;
+        let (d_weight, d_bias) = sick.run(level);
+        let expected: Vec<_> = (0..n_out).map(|j| j * n_in + 39).collect();
+        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![]), "{level}");
+        let mut sick = gradient_case(300, (n_in, n_out));
+        sick.d_out[299 * 35 + 1 + 32] = f32::NAN;
+        let (d_weight, d_bias) = sick.run(level);
+        let expected: Vec<_> = (32 * n_in..33 * n_in).collect();
+        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![32]), "{level}");
+    }
+}
+
+#[test]
+fn no_rows_leave_the_gradient() {
+    let mut d_weight = [1.0, 2.0];
+    cpu::weight_gradient(Level::widest(), Rows::new(&[], 1), Rows::new(&[], 2), &mut d_weight, Some(&mut [3.0]));
+    assert_eq!(d_weight, [1.0, 2.0]);
+}
+
+#[test]
+#[should_panic(expected = "length of the weight's gradient")]
+fn a_gradient_of_another_shape_is_refused() {
+    cpu::weight_gradient(Level::PORTABLE, Rows::new(&[0.0; 4], 2), Rows::new(&[0.0; 6], 3), &mut [0.0; 5], None);
 }

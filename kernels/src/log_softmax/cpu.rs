@@ -23,7 +23,7 @@ const EMPTY: [f32; 2 * LANES] = {
 };
 
 /// Below this a difference from the maximum adds nothing; the bound keeps infinities out of the exponential.
-const LEAST: f32 = -200.0;
+pub(crate) const LEAST: f32 = -200.0;
 
 /// See the [module](super).
 ///
@@ -37,16 +37,25 @@ pub fn forward(x: &mut [f32], width: usize) {
 
 /// Turns one row into log-probabilities.
 fn normalise(row: &mut [f32]) {
+    let (max, log) = normaliser(row);
     let width = row.len();
     // SAFETY: the row is `width` wide, and every machine has the portable vector.
     unsafe {
-        let max = maximum(row.as_ptr(), width);
-        let log = sum_of_powers(row.as_ptr(), width, max).ln();
         let (x, max, log) = (row.as_mut_ptr(), Portable::splat(max), Portable::splat(log));
         sweep!(Portable, width, |v, lanes| {
             let difference = Portable::load_first(x.add(v), lanes).sub(max);
             difference.sub(log).store_first(x.add(v), lanes);
         });
+    }
+}
+
+/// m = max x and ln Σ exp(x - m): what a logit is less to be a log-probability.
+#[inline(always)]
+pub(crate) fn normaliser(row: &[f32]) -> (f32, f32) {
+    // SAFETY: the row is as wide as is said, and every machine has the portable vector.
+    unsafe {
+        let max = maximum(row.as_ptr(), row.len());
+        (max, sum_of_powers(row.as_ptr(), row.len(), max).ln())
     }
 }
 

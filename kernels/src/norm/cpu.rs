@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{Kind, Params};
+use super::{GradParams, Kind, Params};
 use crate::{
-    simd::{Level, Vector, simd_entry, sweep},
+    TILE, Write,
+    simd::{Level, Vector, add_row, simd_entry, sweep},
+    sums::BlockSums,
     tasks,
 };
 
@@ -58,6 +60,112 @@ unsafe fn row_body<V: Vector>(params: &Params<'_, f32>, x: *const f32, out: *mut
                 y = y.add(V::load_first(bias.as_ptr().add(d), lanes));
             }
             y.store_first(out.add(d), lanes);
+        });
+    }
+}
+
+/// See the [module](super).
+///
+/// # Panics
+///
+/// Panics if the lengths do not fit.
+pub fn backward(
+    level: Level,
+    params: &Params<'_, f32>,
+    x: &[f32],
+    d_out: &[f32],
+    d_x: &mut [f32],
+    write: Write,
+    d_params: &mut GradParams<'_, f32>,
+) {
+    let width = super::check_backward(params, x, d_out, d_x, d_params);
+    let mut sums = BlockSums::new(x.len() / width, 2 * width);
+    let block = TILE * width;
+    let inputs = x.par_chunks(block).zip(d_out.par_chunks(block));
+    sums.par_blocks().zip(inputs).zip(d_x.par_chunks_mut(block)).for_each(|((sums, (x, d_out)), d_x)| {
+        let rows = Backward { x, d_out, d_x, write, sums };
+        // SAFETY: `check_backward` holds the three buffers to each other and the weight to their width; there are two
+        // sums for each channel.
+        unsafe { backward_rows(level, *params, rows) };
+    });
+    sums.add_to(0, d_params.d_weight);
+    if let Some(d_bias) = &mut d_params.d_bias {
+        sums.add_to(width, d_bias);
+    }
+}
+
+/// The rows of one task, and the sums of `d_weight` and of `d_bias` over them.
+struct Backward<'a> {
+    x: &'a [f32],
+    d_out: &'a [f32],
+    d_x: &'a mut [f32],
+    write: Write,
+    sums: &'a mut [f32],
+}
+
+simd_entry! {
+    unsafe fn backward_rows(params: Params<'_, f32>, rows: Backward<'_>) = backward_body
+}
+
+#[inline(always)]
+unsafe fn backward_body<V: Vector>(params: Params<'_, f32>, rows: Backward<'_>) {
+    let width = params.weight.len();
+    let (d_weight, d_bias) = rows.sums.split_at_mut(width);
+    let mut centred = vec![0.0; if params.kind == Kind::Layer { width } else { 0 }];
+    for (t, x) in rows.x.chunks_exact(width).enumerate() {
+        let (d_out, d_x) = (rows.d_out[t * width..].as_ptr(), rows.d_x[t * width..].as_mut_ptr());
+        // SAFETY: a whole row follows each pointer, `centred` is as wide where it is written, and so are the sums.
+        unsafe {
+            let mut x = x.as_ptr();
+            if params.kind == Kind::Layer {
+                centre::<V>(x, width, centred.as_mut_ptr());
+                x = centred.as_ptr();
+            }
+            backward_row::<V>(&params, x, d_out, d_x, rows.write, d_weight.as_mut_ptr());
+            if params.bias.is_some() {
+                add_row::<V>(d_out, width, d_bias.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// The gradient of one row, given less its mean, and its share of the weight's.
+#[inline(always)]
+unsafe fn backward_row<V: Vector>(
+    params: &Params<'_, f32>,
+    x: *const f32,
+    d_out: *const f32,
+    d_x: *mut f32,
+    write: Write,
+    d_weight: *mut f32,
+) {
+    let (width, weight) = (params.weight.len(), params.weight.as_ptr());
+    // SAFETY: the caller promises `width` elements at every pointer.
+    unsafe {
+        let (mut squares, mut total, mut product) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+        sweep!(V, width, |d, lanes| {
+            let x = V::load_first(x.add(d), lanes);
+            let g = V::load_first(d_out.add(d), lanes).mul(V::load_first(weight.add(d), lanes));
+            squares = x.mul_add(x, squares);
+            total = total.add(g);
+            product = g.mul_add(x, product);
+        });
+        let n = width as f32;
+        let scale = 1.0 / (squares.sum() / n + params.epsilon as f32).sqrt();
+        let mean = if params.kind == Kind::Layer { total.sum() / n } else { 0.0 };
+        let (mean, slope) = (V::splat(mean), V::splat(scale * scale * (product.sum() / n)));
+        let (scale, zero) = (V::splat(scale), V::splat(0.0));
+        sweep!(V, width, |d, lanes| {
+            let x = V::load_first(x.add(d), lanes);
+            let d_out = V::load_first(d_out.add(d), lanes);
+            let g = d_out.mul(V::load_first(weight.add(d), lanes));
+            let mut gradient = zero.sub(x).mul_add(slope, g.sub(mean)).mul(scale);
+            if write == Write::Add {
+                gradient = gradient.add(V::load_first(d_x.add(d), lanes));
+            }
+            gradient.store_first(d_x.add(d), lanes);
+            let sum = V::load_first(d_weight.add(d), lanes);
+            d_out.mul_add(x.mul(scale), sum).store_first(d_weight.add(d), lanes);
         });
     }
 }

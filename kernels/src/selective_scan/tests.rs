@@ -10,6 +10,9 @@ const SIZES: &[(usize, usize, bool)] =
     &[(1, 1, false), (5, 3, true), (16, 16, true), (17, 8, true), (100, 16, false), (33, 23, true), (48, 64, true)];
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Reverse];
 
+mod backward;
+
+#[derive(Clone)]
 struct Case<S> {
     channels: usize,
     states: usize,

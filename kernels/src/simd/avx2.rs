@@ -124,4 +124,19 @@ impl Vector for Avx2 {
             _mm_cvtss_f32(one)
         }
     }
+
+    #[inline(always)]
+    unsafe fn sum_each([a, b, c, d, e, f, g, h]: [Self; 8]) -> [f32; 8] {
+        let mut sums = [0.0; 8];
+        // SAFETY: the machine has AVX2; the store is of eight lanes into eight elements.
+        unsafe {
+            // Halves of the sums of four registers, in the order abcd in either half.
+            let low = _mm256_hadd_ps(_mm256_hadd_ps(a.0, b.0), _mm256_hadd_ps(c.0, d.0));
+            let high = _mm256_hadd_ps(_mm256_hadd_ps(e.0, f.0), _mm256_hadd_ps(g.0, h.0));
+            let straight = _mm256_blend_ps::<0xf0>(low, high);
+            let crossed = _mm256_permute2f128_ps::<0x21>(low, high);
+            _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_add_ps(straight, crossed));
+        }
+        sums
+    }
 }

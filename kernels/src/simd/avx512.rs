@@ -93,4 +93,33 @@ impl Vector for Avx512 {
         // SAFETY: the machine has AVX-512; no memory is touched.
         unsafe { _mm512_reduce_add_ps(self.0) }
     }
+
+    #[inline(always)]
+    unsafe fn sum_each([a, b, c, d, e, f, g, h]: [Self; 8]) -> [f32; 8] {
+        /// Adds quarters two by two: those of the first register end in the lower half.
+        #[inline(always)]
+        unsafe fn pair(x: __m512, y: __m512) -> __m512 {
+            // SAFETY: the machine has AVX-512 F; no memory is touched.
+            unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y)) }
+        }
+        /// Adds the quarters of what `pair` has left: one of each of four registers.
+        #[inline(always)]
+        unsafe fn four(x: __m512, y: __m512) -> __m512 {
+            // SAFETY: the machine has AVX-512 F; no memory is touched.
+            unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y)) }
+        }
+        let mut sums = [0.0; 8];
+        // SAFETY: the machine has AVX-512 F; the store is of eight lanes into eight elements.
+        unsafe {
+            let low = four(pair(a.0, b.0), pair(c.0, d.0));
+            let high = four(pair(e.0, f.0), pair(g.0, h.0));
+            // Each quarter: low, high, low, high.
+            let two = _mm512_add_ps(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
+            let one = _mm512_add_ps(two, _mm512_permute_ps::<0x4e>(two));
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+            let ordered = _mm512_castps512_ps256(_mm512_permutexvar_ps(order, one));
+            _mm256_storeu_ps(sums.as_mut_ptr(), ordered);
+        }
+        sums
+    }
 }

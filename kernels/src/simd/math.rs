@@ -71,6 +71,26 @@ pub(crate) unsafe fn silu<V: Vector>(x: V) -> V {
     unsafe { x.div(V::splat(1.0).add(exp(V::splat(0.0).sub(x)))) }
 }
 
+/// The logistic function 1 / (1 + e^-x), which is the slope of softplus.
+#[inline(always)]
+pub(crate) unsafe fn sigmoid<V: Vector>(x: V) -> V {
+    // SAFETY: the caller's machine has `V`.
+    unsafe {
+        let one = V::splat(1.0);
+        one.div(one.add(exp(V::splat(0.0).sub(x))))
+    }
+}
+
+/// SiLU and its slope, s · (1 + x · (1 - s)) with s = sigmoid(x); for finite arguments alone.
+#[inline(always)]
+pub(crate) unsafe fn silu_and_slope<V: Vector>(x: V) -> (V, V) {
+    // SAFETY: the caller's machine has `V`.
+    unsafe {
+        let (one, s) = (V::splat(1.0), sigmoid(x));
+        (x.mul(s), s.mul(x.mul_add(one.sub(s), one)))
+    }
+}
+
 /// Softplus ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), with small relative error for very negative x too.
 ///
 /// ln(1 + e) = 2 artanh(e / (2 + e)), whose argument lies in [0, ⅓] for e in [0, 1].

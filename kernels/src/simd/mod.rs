@@ -17,6 +17,7 @@ mod math;
 mod portable;
 pub mod probe;
 mod sweep;
+mod target;
 mod vector;
 
 #[cfg(target_arch = "x86_64")]
@@ -24,9 +25,10 @@ pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 pub use level::{DetectLevelError, Level, ParseLevelError, SIMD_VARIABLE};
-pub(crate) use math::{exp, exp2, silu, softplus};
+pub(crate) use math::{exp, exp2, sigmoid, silu, silu_and_slope, softplus};
 pub(crate) use portable::Portable;
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{add_row, sweep};
+pub(crate) use target::Target;
 pub(crate) use vector::Vector;
 
 /// The most lanes a vector has: what buffers are padded to that serve every level.

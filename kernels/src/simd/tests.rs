@@ -6,7 +6,9 @@ use super::{Level, MAX_LANES, Vector, math};
 enum Function {
     Exp2,
     Exp,
+    Sigmoid,
     Silu,
+    SiluSlope,
     Softplus,
 }
 
@@ -20,7 +22,9 @@ unsafe fn body<V: Vector>(function: Function, x: &[f32], y: &mut [f32]) {
             let v = match function {
                 Function::Exp2 => math::exp2(v),
                 Function::Exp => math::exp(v),
+                Function::Sigmoid => math::sigmoid(v),
                 Function::Silu => math::silu(v),
+                Function::SiluSlope => math::silu_and_slope(v).1,
                 Function::Softplus => math::softplus(v),
             };
             v.store_first(y.as_mut_ptr().add(start), n);
@@ -43,7 +47,12 @@ fn truth(function: Function, x: f64) -> f64 {
     match function {
         Function::Exp2 => x.exp2(),
         Function::Exp => x.exp(),
+        Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         Function::Silu => x / (1.0 + (-x).exp()),
+        Function::SiluSlope => {
+            let s = 1.0 / (1.0 + (-x).exp());
+            s * (1.0 + x * (1.0 - s))
+        }
         Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
     }
 }
@@ -53,7 +62,11 @@ const CASES: &[(Function, f32, f32, f64)] = &[
     (Function::Exp2, -125.0, 0.0, 2.4e-7),
     (Function::Exp2, -0.01, 0.01, 1.2e-7),
     (Function::Exp, -80.0, 80.0, 2.4e-7),
+    (Function::Sigmoid, -80.0, 80.0, 4e-7),
     (Function::Silu, -80.0, 80.0, 4e-7),
+    // It is zero at -1.278.
+    (Function::SiluSlope, -80.0, -2.0, 1e-6),
+    (Function::SiluSlope, -1.0, 80.0, 1e-6),
     (Function::Softplus, -80.0, 80.0, 4e-7),
 ];
 
@@ -91,7 +104,9 @@ fn extremes_are_zero_or_infinite_and_never_nan() {
 #[test]
 fn nan_stays_nan_and_in_its_lane() {
     for level in Level::available() {
-        for function in [Function::Exp2, Function::Exp, Function::Silu, Function::Softplus] {
+        for function in
+            [Function::Exp2, Function::Exp, Function::Sigmoid, Function::Silu, Function::SiluSlope, Function::Softplus]
+        {
             for at in 0..MAX_LANES {
                 for nan in [f32::NAN, -f32::NAN] {
                     let mut x = [0.5; MAX_LANES];
@@ -102,5 +117,28 @@ fn nan_stays_nan_and_in_its_lane() {
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn sum_each_body<V: Vector>(from: &[f32; 8 * MAX_LANES], sums: &mut [f32; 8]) {
+    // SAFETY: eight registers of the widest level fit the numbers.
+    unsafe { *sums = V::sum_each(std::array::from_fn(|i| V::load(from.as_ptr().add(i * V::LANES)))) };
+}
+
+simd_entry! {
+    unsafe fn sum_each(from: &[f32; 8 * MAX_LANES], sums: &mut [f32; 8]) = sum_each_body
+}
+
+#[test]
+fn each_register_has_its_own_sum() {
+    // Powers of two that differ between all lanes of two registers: no other choice of lanes has the same sum.
+    let numbers = std::array::from_fn(|i| (1 << (i % 23)) as f32);
+    for level in Level::available() {
+        let mut sums = [0.0; 8];
+        // SAFETY: the body reads and writes the arrays alone.
+        unsafe { sum_each(level, &numbers, &mut sums) };
+        let expected: Vec<f32> = numbers.chunks(level.lanes()).take(8).map(|lanes| lanes.iter().sum()).collect();
+        assert_eq!(sums[..], expected, "{level}");
     }
 }

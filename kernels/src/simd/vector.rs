@@ -57,4 +57,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn prefetch(from: *const f32);
     /// The sum of the lanes, in an order that depends on the machine alone.
     unsafe fn sum(self) -> f32;
+    /// The sum of the lanes of each of eight registers, in an order that depends on the machine alone.
+    #[inline(always)]
+    unsafe fn sum_each(registers: [Self; 8]) -> [f32; 8] {
+        // SAFETY: forwarded from the caller.
+        registers.map(|register| unsafe { register.sum() })
+    }
 }

@@ -20,23 +20,25 @@
 use rayon::prelude::*;
 
 use self::{
-    grid::{Block, blocks},
+    grid::{Block, blocks, transpose},
     head::Head,
     products::Scores,
     tile::cover,
 };
 use super::{Inputs, Output, Params};
 use crate::{
-    Direction, Write,
+    Direction, Rows, Write,
     simd::{Level, MAX_LANES, Vector, simd_entry},
     tasks::SHARED,
 };
 
-pub use self::grid::BLOCK;
+pub use self::{backward::backward, grid::BLOCK};
 
+mod backward;
 mod grid;
 mod head;
 mod products;
+mod steps;
 mod tile;
 
 /// Blocks that are walked before the next products of B and C are made: they should stay in the second-level cache.
@@ -62,16 +64,22 @@ pub fn forward(
     let blocks = blocks(direction, start, len);
     let side = BLOCK.min(len).next_multiple_of(MAX_LANES);
     let operands = Operands { params: *params, direction, inputs: *inputs, y, side };
-    let serial = len * state.len() < SHARED;
-    let mut shared = vec![0.0; STRIP.min(blocks.len()) * params.groups * operands.slot()];
+    walk(level, operands, &blocks, state);
+}
+
+/// Walks all heads over some blocks.
+fn walk(level: Level, operands: Operands<'_>, blocks: &[Block], state: &mut [f32]) {
+    let Params { heads, head_dim, states, groups, .. } = operands.params;
+    let serial = operands.is_small(blocks);
+    let mut shared = vec![0.0; STRIP.min(blocks.len()) * groups * operands.slot()];
     for strip in blocks.chunks(STRIP) {
-        let slots = shared.par_chunks_mut(operands.slot()).take(strip.len() * params.groups);
+        let slots = shared.par_chunks_mut(operands.slot()).take(strip.len() * groups);
         let alone = if serial { slots.len() } else { 1 };
         slots.with_min_len(alone).enumerate().for_each(|(i, slot)| {
-            operands.prepare(level, strip[i / params.groups], i % params.groups, slot);
+            operands.prepare(level, strip[i / groups], i % groups, slot);
         });
-        let states = state.par_chunks_mut(params.states * params.head_dim);
-        let alone = if serial { params.heads } else { 1 };
+        let states = state.par_chunks_mut(states * head_dim);
+        let alone = if serial { heads } else { 1 };
         states.with_min_len(alone).enumerate().for_each(|(head, state)| {
             // SAFETY: `check` has held all shapes against each other, the slots of the strip are ready, and no two
             // heads share a column of y.
@@ -115,16 +123,50 @@ impl Operands<'_> {
         self.params.head_dim.next_multiple_of(MAX_LANES)
     }
 
+    /// Whether there is too little to do for threads.
+    fn is_small(&self, blocks: &[Block]) -> bool {
+        let Params { heads, head_dim, states, .. } = self.params;
+        blocks.iter().map(|block| block.len).sum::<usize>() * heads * head_dim * states < SHARED
+    }
+
+    /// A head's state or its gradient, `[N, P]`, as `[N, padded]` with zeros beyond the head's channels.
+    fn pad(&self, state: &[f32]) -> Vec<f32> {
+        let Params { head_dim, states, .. } = self.params;
+        let padded = self.padded();
+        let mut wide = vec![0.0; states * padded];
+        for (to, from) in wide.chunks_exact_mut(padded).zip(state.chunks_exact(head_dim)) {
+            to[..head_dim].copy_from_slice(from);
+        }
+        wide
+    }
+
+    /// The inverse of [`pad`](Self::pad).
+    fn unpad(&self, wide: &[f32], state: &mut [f32]) {
+        let head_dim = self.params.head_dim;
+        for (to, from) in state.chunks_exact_mut(head_dim).zip(wide.chunks_exact(self.padded())) {
+            to.copy_from_slice(&from[..head_dim]);
+        }
+    }
+
+    /// Columns `[P]` of a head in rows `[L, H · P]`, each times its factor, as `[len, padded]`; what lies beyond the
+    /// head's channels is left alone.
+    #[inline(always)]
+    fn scale_rows(&self, rows: Rows<'_, f32>, head: usize, block: Block, factors: &[f32], to: &mut [f32]) {
+        let (head_dim, padded) = (self.params.head_dim, self.padded());
+        for (i, factor) in factors.iter().enumerate().take(block.len) {
+            let from = &rows.row(block.row(self.direction, i))[head * head_dim..][..head_dim];
+            let to = &mut to[i * padded..][..head_dim];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * factor;
+            }
+        }
+    }
+
     /// Fills the slot of a block and group.
     fn prepare(&self, level: Level, block: Block, group: usize, slot: &mut [f32]) {
         let (states, side) = (self.params.states, self.side);
         let (b, scores) = slot.split_at_mut(states * side);
-        for i in 0..block.len {
-            let row = &self.inputs.b.row(block.row(self.direction, i))[group * states..][..states];
-            for (n, &x) in row.iter().enumerate() {
-                b[n * side + i] = x;
-            }
-        }
+        transpose(block, self.direction, self.inputs.b, (group * states, states), b, side);
         if self.y.is_some() {
             let c = block.walk(self.direction, self.inputs.c, group * states);
             let scores = Scores { c, b: b.as_ptr(), states, side, scores: scores.as_mut_ptr() };

@@ -28,8 +28,39 @@
 //! Without an [`Output`] only the state is advanced, which costs about half.
 //!
 //! Cost of a head and position: `4 · N · P` operations for the state and about `BLOCK · P` inside the block.
+//!
+//! # Backward
+//!
+//! Let λ be the scalar whose gradients are asked for, and G[t, h, n, p] its derivative by S[t, h, n, p] along all ways:
+//! through `y[t]`, and through the next state of the walk. By the chain rule on the three lines above, walked from the
+//! last position to the first,
+//!
+//! ```text
+//! G[t]          = C[t] ⊗ d_y[t] + exp(Δ'[t ± 1] · A) · G[t ± 1]     the last: + d_state, the gradient of the final state
+//! d_c[t, g, n]  = Σ_{h of g} Σ_p S[t, h, n, p] · d_y[t, h, p]
+//! d_b[t, g, n]  = Σ_{h of g} Δ'[t, h] · Σ_p G[t, h, n, p] · x[t, h, p]
+//! d_x[t, h, p]  = Δ'[t, h] · Σ_n B[t, g, n] · G[t, h, n, p] + D[h] · d_y[t, h, p]
+//! r[t, h]       = exp(Δ'[t, h] · A[h]) · Σ_np S[t ∓ 1, h, n, p] · G[t, h, n, p]        by the exponent Δ' · A
+//! d_Δ'[t, h]    = A[h] · r[t, h] + Σ_np B[t, g, n] · x[t, h, p] · G[t, h, n, p]
+//! d_dt[t, h]    = d_Δ'[t, h] · softplus'(Δ[t, h] + bias[h]) inside the limit, 0 outside of it
+//! d_a[h]        = Σ_t Δ'[t, h] · r[t, h]      d_d[h] = Σ_tp x · d_y      d_dt_bias[h] = Σ_t d_dt[t, h]
+//! d_state       = exp(Δ' · A) · G of the first position: the gradient of the initial state
+//! ```
+//!
+//! softplus' is the logistic function, and 1 above 20. At a limit itself the gradient passes, beyond it it does not.
+//!
+//! | buffer | shape | |
+//! |---|---|---|
+//! | `state` | `[H, N, P]` | the initial state of the forward call |
+//! | `d_y` | `[L, H · P]`, rows with a stride | `None` when the forward call had no [`Output`] |
+//! | `d_state` | `[H, N, P]` | in: gradient of the final state; out: of the initial one |
+//! | `d_x`, `d_dt`, `d_b`, `d_c` | as `x`, `dt`, `b`, `c` | each set or added to |
+//! | `d_a`, `d_d`, `d_dt_bias` | `[H]` | always added to: they are sums over a batch too |
+//!
+//! Nothing is saved by the forward call but its arguments, the initial state among them (`4 · H · N · P` bytes in f32);
+//! states in between are made again. So backward of a‖b is backward of b, then of a with the `d_state` that b left.
 
-use crate::{Rows, RowsMut, Write};
+use crate::{GradRows, Rows, RowsMut, Write};
 
 pub mod cpu;
 pub mod reference;
@@ -79,6 +110,30 @@ pub struct Output<'a, S> {
     pub write: Write,
 }
 
+/// Where the gradients of [`Inputs`] go.
+#[derive(Debug)]
+pub struct GradInputs<'a, S> {
+    /// Gradient of x, `[L, H · P]`.
+    pub d_x: GradRows<'a, S>,
+    /// Gradient of Δ before bias and softplus, `[L, H]`.
+    pub d_dt: GradRows<'a, S>,
+    /// Gradient of B, `[L, G · N]`.
+    pub d_b: GradRows<'a, S>,
+    /// Gradient of C, `[L, G · N]`.
+    pub d_c: GradRows<'a, S>,
+}
+
+/// Where the gradients of [`Params`] are added.
+#[derive(Debug)]
+pub struct GradParams<'a, S> {
+    /// Gradient of A itself, `[H]`.
+    pub d_a: &'a mut [S],
+    /// Gradient of D, `[H]`.
+    pub d_d: &'a mut [S],
+    /// Gradient of the bias of Δ, `[H]`.
+    pub d_dt_bias: &'a mut [S],
+}
+
 /// Checks all lengths against each other and returns L.
 fn check<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, state: &[S], output: Option<&Output<'_, S>>) -> usize {
     let &Params { heads, head_dim, states, groups, .. } = params;
@@ -98,5 +153,30 @@ fn check<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, state: &[S], output:
     if let Some(output) = output {
         assert_eq!((output.y.len(), output.y.width()), (len, heads * head_dim), "shape of y");
     }
+    len
+}
+
+/// Checks all lengths of a backward call against each other and returns L.
+fn check_backward<S>(
+    params: &Params<'_, S>,
+    inputs: &Inputs<'_, S>,
+    state: &[S],
+    d_y: Option<Rows<'_, S>>,
+    d_state: &[S],
+    d_inputs: &GradInputs<'_, S>,
+    d_params: &GradParams<'_, S>,
+) -> usize {
+    let len = check(params, inputs, state, None);
+    let &Params { heads, head_dim, states, groups, .. } = params;
+    if let Some(d_y) = d_y {
+        assert_eq!((d_y.len(), d_y.width()), (len, heads * head_dim), "shape of d_y");
+    }
+    assert_eq!(d_state.len(), state.len(), "length of the gradient of the state");
+    assert_eq!(d_inputs.d_x.shape(), (len, heads * head_dim), "shape of d_x");
+    assert_eq!(d_inputs.d_dt.shape(), (len, heads), "shape of d_dt");
+    assert_eq!(d_inputs.d_b.shape(), (len, groups * states), "shape of d_b");
+    assert_eq!(d_inputs.d_c.shape(), (len, groups * states), "shape of d_c");
+    let lengths = [d_params.d_a.len(), d_params.d_d.len(), d_params.d_dt_bias.len()];
+    assert_eq!(lengths, [heads; 3], "lengths of d_a, d_d and d_dt_bias");
     len
 }

@@ -7,6 +7,8 @@ use crate::{
     testing::{LENGTHS, Random, assert_close, nans, widen},
 };
 
+mod backward;
+
 /// Heads, channels of a head, states, groups, and the limit of Δ.
 #[derive(Clone, Copy, Debug)]
 struct Size(usize, usize, usize, usize, (f64, f64));
@@ -28,6 +30,7 @@ const DIRECTIONS: [Direction; 2] = [Forward, Reverse];
 /// Columns around x in its buffer.
 const MARGIN: usize = 3;
 
+#[derive(Clone)]
 struct Case<S> {
     size: Size,
     /// `[L, H · P + MARGIN]`, x from column 2 on

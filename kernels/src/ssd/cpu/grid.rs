@@ -35,6 +35,24 @@ impl Block {
     }
 }
 
+/// Writes `width` columns of the block's rows, from `column` on, as columns in the order of the walk: `[width, side]`.
+#[inline(always)]
+pub(super) fn transpose(
+    block: Block,
+    direction: Direction,
+    rows: Rows<'_, f32>,
+    (column, width): (usize, usize),
+    to: &mut [f32],
+    side: usize,
+) {
+    for i in 0..block.len {
+        let row = &rows.row(block.row(direction, i))[column..][..width];
+        for (n, &x) in row.iter().enumerate() {
+            to[n * side + i] = x;
+        }
+    }
+}
+
 /// Elements from one row of the walk to the next.
 pub(super) fn step(direction: Direction, stride: usize) -> isize {
     match direction {
