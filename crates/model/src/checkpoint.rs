@@ -1,4 +1,4 @@
-//! Checkpoints on disk: a config, weights and an alphabet, read strictly.
+//! Checkpoints on disk: a config, weights and an alphabet, read strictly and written whole.
 //!
 //! A file either is the model that its config describes, tensor for tensor, or it is an error that names the tensor: a
 //! missing, extra or misshapen one, another element type, a NaN, a tied tensor whose copies differ. Nothing is
@@ -17,7 +17,9 @@ mod digest;
 mod error;
 mod layout;
 mod location;
+mod named_tensors;
 mod safetensors_file;
+mod save;
 mod shards;
 mod summary;
 mod tensors;
@@ -30,6 +32,9 @@ use tensors::{Entry, Tensors};
 use tokenizer::Tokenizer;
 
 pub use error::{CheckpointError, TensorProblem};
+pub use layout::{NamedTensor, NamedTensorMut, TensorSpec};
+pub use named_tensors::{tensors_from_safetensors, tensors_to_safetensors};
+pub use save::{Existing, NewFolder, SaveError};
 pub use summary::Summary;
 pub use tensors::StoredType;
 pub use weights::{LayerWeights, LinearWeights, Mamba2Weights, MambaWeights, MixerWeights, NormWeights, Weights};
@@ -142,7 +147,7 @@ impl Checkpoint {
         mut digest: PiecesDigest,
     ) -> Result<Self, CheckpointError> {
         config.head = layout::head(&tensors, &config);
-        let weights = layout::weights(&mut tensors, &config)?;
+        let weights = layout::read(&mut tensors, &config)?;
         let alphabet = tokenizer.alphabet(&config)?;
         let vocabulary = alphabet.vocabulary();
         digest.add_vocabulary(&vocabulary);

@@ -2,7 +2,7 @@
 //!
 //! [`Config::parse`] turns any of the family's dialects (Hugging Face `mamba` and `mamba2`, state-spaces, Caduceus and its
 //! descendants) into one type. A key is ignored only when it cannot change the function; a key that can, with a value
-//! that is not known here, is an error.
+//! that is not known here, is an error. [`Config::to_json`] writes them again.
 
 use std::fmt;
 
@@ -12,7 +12,9 @@ mod fields;
 mod hugging_face;
 mod json;
 mod mixer;
+mod new;
 mod state_spaces;
+mod write;
 
 use fields::Fields;
 pub(crate) use fields::excerpt;
@@ -86,6 +88,16 @@ pub enum Naming {
     StateSpaces,
     /// Caduceus and its descendants.
     Caduceus,
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HuggingFace => "transformers",
+            Self::StateSpaces => "state-spaces/mamba",
+            Self::Caduceus => "Caduceus",
+        })
+    }
 }
 
 /// A norm's kind and epsilon.

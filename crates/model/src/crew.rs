@@ -3,38 +3,35 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_kernels::backend::Scalar;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::scratch::Scratch;
-
-/// Threads that work together on one job at a time, or side by side on a job each.
+/// Threads that work together on one job at a time, or side by side on a job each, with a scratch `T` for each job under way.
 ///
 /// A pass over a long sequence keeps all threads busy by itself; of short ones, each thread does better to take its own. Which
 /// way a job is done does not change its result. Threads are started when the first job of their kind comes.
 #[derive(Debug)]
-pub struct Crew<S> {
+pub struct Crew<T> {
     threads: NonZeroUsize,
-    scratch: Scratch<S>,
-    together: Option<Lane<S>>,
-    alone: Vec<Lane<S>>,
+    scratch: T,
+    together: Option<Lane<T>>,
+    alone: Vec<Lane<T>>,
 }
 
 /// Threads that work on one job at a time.
 #[derive(Debug)]
-struct Lane<S> {
+struct Lane<T> {
     pool: ThreadPool,
-    scratch: Scratch<S>,
+    scratch: T,
 }
 
-impl<S> Crew<S> {
+impl<T> Crew<T> {
     /// Positions from which on all threads do better to work together on a sequence than side by side on several.
     pub const LONG: usize = 16_384;
 }
 
-impl<S: Scalar> Crew<S> {
+impl<T: Clone + Send> Crew<T> {
     /// Threads that work with copies of this scratch.
-    pub fn new(threads: NonZeroUsize, scratch: Scratch<S>) -> Self {
+    pub fn new(threads: NonZeroUsize, scratch: T) -> Self {
         Self { threads, scratch, together: None, alone: Vec::new() }
     }
 
@@ -52,7 +49,7 @@ impl<S: Scalar> Crew<S> {
     pub fn together<J, E>(
         &mut self,
         jobs: Vec<J>,
-        mut work: impl FnMut(J, &mut Scratch<S>) -> Result<(), E> + Send,
+        mut work: impl FnMut(J, &mut T) -> Result<(), E> + Send,
     ) -> Result<(), E>
     where
         J: Send,
@@ -78,7 +75,7 @@ impl<S: Scalar> Crew<S> {
     pub fn side_by_side<J, E>(
         &mut self,
         jobs: Vec<J>,
-        work: impl Fn(J, &mut Scratch<S>) -> Result<(), E> + Sync,
+        work: impl Fn(J, &mut T) -> Result<(), E> + Sync,
     ) -> Result<(), E>
     where
         J: Send,
@@ -100,7 +97,20 @@ impl<S: Scalar> Crew<S> {
         queue.result()
     }
 
-    fn lane(&self, threads: NonZeroUsize) -> Result<Lane<S>, ThreadPoolBuildError> {
+    /// Does one thing by all threads, which needs no scratch.
+    ///
+    /// # Errors
+    ///
+    /// The system does not give threads.
+    pub fn install<R: Send>(&mut self, work: impl FnOnce() -> R + Send) -> Result<R, ThreadPoolBuildError> {
+        let lane = match self.together.take() {
+            Some(lane) => lane,
+            None => self.lane(self.threads)?,
+        };
+        Ok(self.together.insert(lane).pool.install(work))
+    }
+
+    fn lane(&self, threads: NonZeroUsize) -> Result<Lane<T>, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new().num_threads(threads.get()).build()?;
         Ok(Lane { pool, scratch: self.scratch.clone() })
     }
@@ -125,7 +135,7 @@ impl<J, E> Queue<J, E> {
 }
 
 /// Does the work on all lanes at once and waits for the last of them; the calling thread only waits.
-fn each<S: Scalar>(lanes: &mut [Lane<S>], work: &(impl Fn(&mut Scratch<S>) + Sync)) {
+fn each<T: Send>(lanes: &mut [Lane<T>], work: &(impl Fn(&mut T) + Sync)) {
     if let Some((Lane { pool, scratch }, others)) = lanes.split_first_mut() {
         pool.in_place_scope(|scope| {
             scope.spawn(|_| work(scratch));

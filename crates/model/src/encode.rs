@@ -21,7 +21,7 @@ mod chunking;
 mod sweep;
 
 pub use chunking::Chunking;
-use sweep::Sweep;
+pub(crate) use sweep::Sweep;
 
 impl<B: Backend> Model<B> {
     /// Passes the sequence `ids` through the model and hands what `request` asks for to `observer`, which may break
@@ -89,6 +89,6 @@ impl<B: Backend> Model<B> {
 }
 
 /// The chunks of `len` positions.
-fn spans(len: usize, chunk: usize) -> Vec<Range<usize>> {
+pub(crate) fn spans(len: usize, chunk: usize) -> Vec<Range<usize>> {
     (0..len).step_by(chunk).map(|start| start..(start + chunk).min(len)).collect()
 }

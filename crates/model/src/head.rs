@@ -12,6 +12,8 @@ use crate::output::{Observer, Request, Tap};
 use crate::scratch::Scratch;
 use crate::strand::Arrangement;
 
+pub(crate) mod backward;
+
 /// The language-model head, and which strand's final hidden states its two matrices take.
 ///
 /// Of an RCPS model, logits = a Eᵀ + reverse_channels(b) E\[complement\]ᵀ, where strands with reversed channels take
@@ -28,8 +30,7 @@ impl<B: Backend> LanguageHead<B> {
             return None;
         };
         let arrangement = Arrangement::after_blocks(config, config.n_layer);
-        let table = weights.lm_head.as_ref().unwrap_or(&weights.embedding);
-        let table = oriented(table, config.d_model, arrangement.swapped);
+        let table = head_table(config, weights, arrangement);
         let complement_map = config.rcps.as_ref().map(|rcps| rcps.complement_map.as_slice());
         let head = LmHead::new(backend, &table, config.d_model, complement_map);
         Some(Self { head, slots: arrangement.slots() })
@@ -47,11 +48,11 @@ impl<B: Backend> LanguageHead<B> {
     }
 }
 
-/// The rows of a table, with the channels reversed if `flip`.
-fn oriented(table: &[f32], d_model: usize, flip: bool) -> Vec<f32> {
-    let mut table = table.to_vec();
-    if flip {
-        table.chunks_exact_mut(d_model).for_each(<[f32]>::reverse);
+/// The weight of the language-model head, `[V, D]`, with the channels as the strands have them.
+fn head_table(config: &Config, weights: &Weights, arrangement: Arrangement) -> Vec<f32> {
+    let mut table = weights.lm_head.as_ref().unwrap_or(&weights.embedding).clone();
+    if arrangement.swapped {
+        table.chunks_exact_mut(config.d_model).for_each(<[f32]>::reverse);
     }
     table
 }
@@ -66,6 +67,10 @@ pub(crate) struct Classifier<B: Backend> {
 }
 
 impl<B: Backend> Classifier<B> {
+    pub(crate) fn pooling(&self) -> ClassifierPooling {
+        self.pooling
+    }
+
     pub(crate) fn new(backend: &B, config: &Config, weights: &Weights) -> Option<Self> {
         let Head::SequenceClassification { n_labels, pooling } = config.head else {
             return None;

@@ -7,6 +7,8 @@ use crate::config::{Config, Directions, NormConfig, NormKind, Strategy};
 use crate::mixer::{Core, MixerState, Preparation, Projections, Readout, Stretch, convert};
 use crate::scratch::{Place, Scratch};
 
+pub(crate) mod backward;
+
 /// A norm made ready.
 #[derive(Debug)]
 pub(crate) struct Norm<S> {

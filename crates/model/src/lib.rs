@@ -15,6 +15,8 @@ mod output;
 mod scratch;
 mod strand;
 mod stream;
+mod token_file;
+pub mod train;
 mod watch;
 
 pub use crew::Crew;
@@ -24,4 +26,5 @@ pub use model::Model;
 pub use output::{Observer, Request, Tap};
 pub use scratch::Scratch;
 pub use stream::State;
+pub use token_file::{TokenFile, TokenFileError};
 pub use watch::{Meter, Unwatched, Watch};

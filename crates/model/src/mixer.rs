@@ -3,12 +3,15 @@
 //! The two directions of a tied bidirectional block share x and z, which are computed once, and the output
 //! projection, which is linear and so runs once on the sum of the directions (strategy "add").
 
+use std::ops::Range;
+
 use longstrand_kernels::{Backend, Direction, Write};
 
 use crate::checkpoint::{LinearWeights, MixerWeights};
 use crate::config::MixerConfig;
 use crate::scratch::{Place, Scratch};
 
+pub(crate) mod backward;
 mod mamba;
 mod mamba2;
 
@@ -52,22 +55,16 @@ impl<B: Backend> Projections<B> {
         weights: &MixerWeights,
         prepare: Preparation,
     ) -> Option<Self> {
-        let (in_proj, out_proj) = match weights {
-            MixerWeights::Mamba(w) => (w.in_proj.as_ref()?, w.out_proj.as_ref()?),
-            MixerWeights::Mamba2(w) => (w.in_proj.as_ref()?, w.out_proj.as_ref()?),
-        };
+        let (in_proj, out_proj) = weights.projections()?;
         let inputs = InputRows { backend, in_proj, d_model, flip: prepare.flip_channels };
-        let inner = config.d_inner();
-        let (main, z, dt) = match config {
-            MixerConfig::Mamba(_) => (inputs.matrix(0, inner), inputs.matrix(inner, inner), None),
-            MixerConfig::Mamba2(c) => {
-                let channels = c.conv_channels();
-                let dt = inputs.matrix(inner + channels, c.n_heads);
-                (inputs.matrix(inner, channels), inputs.matrix(0, inner), Some(dt))
-            }
-        };
-        let out = output_matrix(backend, out_proj, inner, prepare);
-        Some(Self { main, z, dt, out })
+        let parts = InputParts::of(config);
+        let out = output_matrix(backend, out_proj, config.d_inner(), prepare);
+        Some(Self {
+            main: inputs.matrix(parts.main),
+            z: inputs.matrix(parts.z),
+            dt: parts.dt.map(|dt| inputs.matrix(dt)),
+            out,
+        })
     }
 
     /// Computes what the cores read of the scratch's `normed`: always what drives the state, and the gate when `gate`.
@@ -90,6 +87,27 @@ impl<B: Backend> Projections<B> {
     }
 }
 
+/// Which rows of an input projection give what.
+#[derive(Debug)]
+struct InputParts {
+    main: Range<usize>,
+    z: Range<usize>,
+    dt: Option<Range<usize>>,
+}
+
+impl InputParts {
+    fn of(config: &MixerConfig) -> Self {
+        let inner = config.d_inner();
+        match config {
+            MixerConfig::Mamba(_) => Self { main: 0..inner, z: inner..2 * inner, dt: None },
+            MixerConfig::Mamba2(c) => {
+                let end = inner + c.conv_channels();
+                Self { z: 0..inner, main: inner..end, dt: Some(end..end + c.n_heads) }
+            }
+        }
+    }
+}
+
 /// Picks rows of an input projection.
 struct InputRows<'a, B> {
     backend: &'a B,
@@ -99,31 +117,59 @@ struct InputRows<'a, B> {
 }
 
 impl<B: Backend> InputRows<'_, B> {
-    fn matrix(&self, first: usize, count: usize) -> B::Matrix {
-        let mut weight = self.in_proj.weight[first * self.d_model..][..count * self.d_model].to_vec();
+    fn matrix(&self, rows: Range<usize>) -> B::Matrix {
+        let bias = self.in_proj.bias.as_ref().map(|bias| &bias[rows.clone()]);
+        self.backend.matrix(&self.weight(rows), self.d_model, bias)
+    }
+
+    fn weight(&self, rows: Range<usize>) -> Vec<f32> {
+        let mut weight = self.in_proj.weight[rows.start * self.d_model..rows.end * self.d_model].to_vec();
         if self.flip {
             weight.chunks_exact_mut(self.d_model).for_each(<[f32]>::reverse);
         }
-        let bias = self.in_proj.bias.as_ref().map(|bias| &bias[first..][..count]);
-        self.backend.matrix(&weight, self.d_model, bias)
+        weight
     }
 }
 
+/// The rows of a weight with `inner` columns, in the opposite order if `flip`.
+fn output_weight(out_proj: &LinearWeights, inner: usize, flip: bool) -> Vec<f32> {
+    if flip {
+        return out_proj.weight.chunks_exact(inner).rev().flatten().copied().collect();
+    }
+    out_proj.weight.clone()
+}
+
 fn output_matrix<B: Backend>(backend: &B, out_proj: &LinearWeights, inner: usize, prepare: Preparation) -> B::Matrix {
-    let mut weight = out_proj.weight.clone();
     let mut bias = out_proj.bias.clone();
-    if prepare.flip_channels {
-        weight = weight.chunks_exact(inner).rev().flatten().copied().collect();
-        if let Some(bias) = &mut bias {
-            bias.reverse();
-        }
+    if prepare.flip_channels
+        && let Some(bias) = &mut bias
+    {
+        bias.reverse();
     }
     if prepare.sums_directions
         && let Some(bias) = &mut bias
     {
         bias.iter_mut().for_each(|bias| *bias *= 2.0);
     }
-    backend.matrix(&weight, inner, bias.as_deref())
+    backend.matrix(&output_weight(out_proj, inner, prepare.flip_channels), inner, bias.as_deref())
+}
+
+impl<S> MixerWeights<S> {
+    /// The input and the output projection, where they are not another mixer's.
+    pub(crate) fn projections(&self) -> Option<(&LinearWeights<S>, &LinearWeights<S>)> {
+        match self {
+            Self::Mamba(w) => w.in_proj.as_ref().zip(w.out_proj.as_ref()),
+            Self::Mamba2(w) => w.in_proj.as_ref().zip(w.out_proj.as_ref()),
+        }
+    }
+
+    /// As [`Self::projections`], to be changed.
+    pub(crate) fn projections_mut(&mut self) -> Option<(&mut LinearWeights<S>, &mut LinearWeights<S>)> {
+        match self {
+            Self::Mamba(w) => w.in_proj.as_mut().zip(w.out_proj.as_mut()),
+            Self::Mamba2(w) => w.in_proj.as_mut().zip(w.out_proj.as_mut()),
+        }
+    }
 }
 
 /// What a direction computes between the projections.

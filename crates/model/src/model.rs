@@ -2,7 +2,7 @@
 
 use longstrand_kernels::{Backend, embedding::complement_table};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::Config;
 use crate::head::{Classifier, LanguageHead};
 use crate::layer::{Layer, Norm};
@@ -26,7 +26,11 @@ pub struct Model<B: Backend> {
 impl<B: Backend> Model<B> {
     /// Makes a checkpoint's weights ready: packs them, and permutes those of layers that see reversed channels.
     pub fn new(backend: B, checkpoint: &Checkpoint) -> Self {
-        let (config, weights) = (checkpoint.config.clone(), &checkpoint.weights);
+        Self::of_weights(backend, checkpoint.config.clone(), &checkpoint.weights)
+    }
+
+    /// As [`Model::new`], of weights that follow their configuration.
+    pub fn of_weights(backend: B, config: Config, weights: &Weights) -> Self {
         let layers = weights
             .layers
             .iter()

@@ -1,5 +1,7 @@
 //! Buffers that a forward pass works in, kept from call to call.
 
+use std::ops::Range;
+
 use longstrand_kernels::{Backend, Rows, RowsMut, backend::Scalar};
 
 use crate::config::{Config, Head, MixerConfig};
@@ -13,8 +15,18 @@ pub(crate) struct Plane<S> {
 }
 
 impl<S: Scalar> Plane<S> {
-    fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self { data: Vec::new(), width }
+    }
+
+    /// Columns of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.capacity() * size_of::<S>()
     }
 
     /// Takes the buffer out, to be put back: so that it can be worked on beside the rest of the scratch.
@@ -35,6 +47,11 @@ impl<S: Scalar> Plane<S> {
     /// The first `rows` rows, which must have been written.
     pub(crate) fn filled(&self, rows: usize) -> &[S] {
         &self.data[..rows * self.width]
+    }
+
+    /// Some of the rows, which must have been written.
+    pub(crate) fn part(&mut self, rows: &Range<usize>) -> &mut [S] {
+        &mut self.data[rows.start * self.width..rows.end * self.width]
     }
 
     pub(crate) fn rows(&self, rows: usize) -> Rows<'_, S> {
@@ -133,7 +150,7 @@ impl<S: Scalar> Scratch<S> {
         Self::new(config).planes().map(|plane| plane.width).sum::<usize>() * size_of::<S>()
     }
 
-    fn planes(&self) -> impl Iterator<Item = &Plane<S>> {
+    pub(crate) fn planes(&self) -> impl Iterator<Item = &Plane<S>> {
         let Self { normed, projected, conv, selected, delta, y, y_direction, mixed, halves, logits, residual } = self;
         let Projected { main, z, dt } = projected;
         let [first, second] = mixed;
@@ -182,7 +199,7 @@ mod tests {
             let mut scratch = model.scratch();
             let request = Request { taps: &[Tap::Block(0), Tap::Last], logits: true };
             assert!(model.encode(&[4; LEN], Chunking::Whole, &request, &mut scratch, &mut Nobody).is_continue());
-            let allocated: usize = scratch.planes().map(|plane| plane.data.capacity() * size_of::<f64>()).sum();
+            let allocated: usize = scratch.planes().map(|plane| plane.bytes()).sum();
             assert_eq!(allocated, LEN * Scratch::<f64>::bytes_per_position(model.config()), "{case}");
         }
     }

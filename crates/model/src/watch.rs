@@ -24,6 +24,11 @@ pub trait Watch: Sync {
         let _ = (done, all);
     }
 
+    /// How the run does, such as its loss, in a few words that the next ones replace.
+    fn stands(&self, words: &str) {
+        let _ = words;
+    }
+
     /// Something that is good to know.
     fn note(&self, message: &str) {
         let _ = message;

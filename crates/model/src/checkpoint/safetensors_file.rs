@@ -1,8 +1,12 @@
-//! The entries of a safetensors file.
+//! The entries of a safetensors file, and its bytes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use safetensors::tensor::TensorInfo;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
+use super::layout::NamedTensor;
 use super::tensors::{Entry, EntryType, StoredType, row_major};
 
 /// Bytes of the header's length, at the file's start.
@@ -45,4 +49,52 @@ fn entry_type(dtype: Dtype) -> EntryType {
         Dtype::BOOL => StoredType::Bool,
         other => return EntryType::Other(format!("{other:?}")),
     })
+}
+
+/// The bytes of a file with these tensors and buffers of ids.
+pub(super) fn serialize(
+    tensors: &[NamedTensor<'_, f32>],
+    buffers: &[(String, Vec<i64>)],
+) -> Result<Vec<u8>, SafeTensorError> {
+    // transformers refuses a file that does not say which framework's layout it has.
+    let metadata = HashMap::from([("format".into(), "pt".into())]);
+    let tensors = tensors.iter().map(|t| (t.spec.name.as_str(), Column::Floats(&t.spec.shape, t.values)));
+    let buffers = buffers.iter().map(|(name, ids)| (name.as_str(), Column::Ids([ids.len()], ids)));
+    safetensors::serialize(tensors.chain(buffers), Some(metadata))
+}
+
+/// Numbers on their way into a file.
+enum Column<'a> {
+    Floats(&'a [usize], &'a [f32]),
+    Ids([usize; 1], &'a [i64]),
+}
+
+impl View for Column<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Floats(..) => Dtype::F32,
+            Self::Ids(..) => Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Floats(shape, _) => shape,
+            Self::Ids(shape, _) => shape,
+        }
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Floats(_, values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Ids(_, ids) => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        match self {
+            Self::Floats(_, values) => size_of_val(*values),
+            Self::Ids(_, ids) => size_of_val(*ids),
+        }
+    }
 }

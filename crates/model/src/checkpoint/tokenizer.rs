@@ -1,5 +1,9 @@
 //! What the tokenizer files of a checkpoint say: which of the known alphabets, and the longest input.
 
+mod write;
+
+pub(super) use write::files;
+
 use std::path::Path;
 use std::{fs, io};
 
@@ -30,6 +34,11 @@ pub(super) struct Tokenizer {
 }
 
 impl Alphabet {
+    /// The alphabet of these tokens.
+    pub(super) fn of(vocabulary: &Vocabulary) -> Self {
+        if *vocabulary == Self::PlantCaduceus.vocabulary() { Self::PlantCaduceus } else { Self::Caduceus }
+    }
+
     /// The published tokenizer's name.
     pub(super) fn name(self) -> &'static str {
         match self {

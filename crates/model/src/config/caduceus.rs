@@ -6,7 +6,8 @@
 use super::fields::Fields;
 use super::state_spaces::{self, Version};
 use super::{
-    ClassifierPooling, Config, ConfigError, Directions, Family, Head, Naming, NormConfig, NormKind, Rcps, Strategy,
+    ClassifierPooling, Config, ConfigError, Directions, Family, Head, MixerConfig, Naming, NormConfig, NormKind, Rcps,
+    Strategy,
 };
 
 /// PlantCaduceus's complement map: `[PAD] [MASK] [UNK] a c g t` and one row of padding.
@@ -20,12 +21,13 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Config, ConfigError> {
     let norm = norm_fields(fields)?;
     let rcps = rcps(fields, &norm, vocab_size)?;
     let kind = if norm.bool_or("rms_norm", true)? { NormKind::Rms } else { NormKind::Layer };
+    let mixer = state_spaces::mixer(&ssm, version, d_model)?;
     Ok(Config {
-        family: family(rcps.as_ref(), version),
+        family: family(rcps.as_ref(), &mixer),
         d_model,
         n_layer: fields.required_size("n_layer")?,
         vocab_size,
-        mixer: state_spaces::mixer(&ssm, version, d_model)?,
+        mixer,
         norm: NormConfig { kind, epsilon: norm.epsilon_or("norm_epsilon", 1e-5)? },
         directions: directions(fields)?,
         head: head(fields, rcps.is_some())?,
@@ -35,11 +37,12 @@ pub(super) fn parse(fields: &Fields<'_>) -> Result<Config, ConfigError> {
     })
 }
 
-fn family(rcps: Option<&Rcps>, version: Version) -> Family {
-    match (rcps, version) {
+/// The family of a model with these mixers: PlantCaduceus's are told by their tokens.
+pub(super) fn family(rcps: Option<&Rcps>, mixer: &MixerConfig) -> Family {
+    match (rcps, mixer) {
         (None, _) => Family::CaduceusPh,
-        (Some(rcps), Version::Mamba) if rcps.complement_map == PLANT_COMPLEMENT => Family::PlantCaduceus,
-        (Some(rcps), Version::Mamba2) if rcps.complement_map == PLANT_COMPLEMENT => Family::PlantCad2,
+        (Some(rcps), MixerConfig::Mamba(_)) if rcps.complement_map == PLANT_COMPLEMENT => Family::PlantCaduceus,
+        (Some(rcps), MixerConfig::Mamba2(_)) if rcps.complement_map == PLANT_COMPLEMENT => Family::PlantCad2,
         (Some(_), _) => Family::CaduceusPs,
     }
 }
@@ -157,7 +160,6 @@ fn pooling(fields: &Fields<'_>) -> Result<ClassifierPooling, ConfigError> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::MixerConfig;
     use super::*;
 
     fn plant_cad2() -> Value {

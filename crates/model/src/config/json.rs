@@ -13,6 +13,15 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(&tag_bare_floats(text))
 }
 
+/// Stands for infinity in a value that [`write`] is to write.
+pub(super) const INFINITY: &str = "__float__ Infinity";
+
+/// Writes JSON as Python does, [`INFINITY`] bare: so every version of transformers reads it.
+pub(super) fn write(value: &Value) -> Vec<u8> {
+    let text = format!("{value:#}\n");
+    text.replace(&format!("\"{INFINITY}\""), "Infinity").into_bytes()
+}
+
 /// Writes every bare special float as `{"__float__": "…"}`; text inside strings is left alone.
 fn tag_bare_floats(text: &[u8]) -> Cow<'_, [u8]> {
     let mut tagged: Option<Vec<u8>> = None;

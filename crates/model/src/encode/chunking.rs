@@ -36,19 +36,23 @@ pub enum Chunking {
     Whole,
 }
 
+impl Chunking {
+    /// Positions of a chunk of a sequence of `length`, each of which takes so many bytes to work on.
+    pub(crate) fn positions(self, length: usize, bytes_per_position: usize, is_causal: bool) -> usize {
+        let positions = match self {
+            Self::Whole => length,
+            Self::Positions(positions) => positions.get(),
+            Self::Auto if is_causal => CAUSAL_CHUNK,
+            Self::Auto => (WORKING_SET / bytes_per_position / TILE * TILE).clamp(TILE, BIDIRECTIONAL_CHUNK),
+        };
+        positions.min(length).max(1)
+    }
+}
+
 impl<B: Backend> Model<B> {
     /// Positions that a pass over `length` positions works on at a time: at most `length`, and at least 1.
     pub fn chunk_positions(&self, chunking: Chunking, length: usize) -> usize {
-        let positions = match chunking {
-            Chunking::Whole => length,
-            Chunking::Positions(positions) => positions.get(),
-            Chunking::Auto if self.is_causal() => CAUSAL_CHUNK,
-            Chunking::Auto => {
-                let fitting = WORKING_SET / Scratch::<B::Scalar>::bytes_per_position(self.config());
-                (fitting / TILE * TILE).clamp(TILE, BIDIRECTIONAL_CHUNK)
-            }
-        };
-        positions.min(length).max(1)
+        chunking.positions(length, Scratch::<B::Scalar>::bytes_per_position(self.config()), self.is_causal())
     }
 
     /// Bytes that a pass over `length` positions takes at its height, beside the weights and what its observer keeps:

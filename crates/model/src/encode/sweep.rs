@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::{Backend, Direction};
 
-use crate::layer::{Chunk, Layer};
+use crate::layer::{Chunk, Layer, LayerState};
 use crate::mixer::MixerState;
 use crate::output::Pass;
 use crate::scratch::Place;
@@ -14,13 +14,13 @@ use crate::scratch::Place;
 const STATES_ALONE: u64 = 4;
 
 /// One strand's way through one layer.
-pub(super) struct Sweep<'a, B: Backend> {
-    pub(super) backend: &'a B,
-    pub(super) layer: &'a Layer<B>,
+pub(crate) struct Sweep<'a, B: Backend> {
+    pub(crate) backend: &'a B,
+    pub(crate) layer: &'a Layer<B>,
     /// The chunks, 0-based and half-open, in order.
-    pub(super) spans: &'a [Range<usize>],
+    pub(crate) spans: &'a [Range<usize>],
     /// Whether the layer meets the strand backwards in time.
-    pub(super) backwards: bool,
+    pub(crate) backwards: bool,
 }
 
 /// The states of the branch that goes against the main sweep.
@@ -32,7 +32,18 @@ struct Entering<S> {
 
 impl<B: Backend> Sweep<'_, B> {
     /// Updates the strand's residual stream, `[L, D]`, in place, going with the layer's first branch.
-    pub(super) fn run(&self, residual: &mut [B::Scalar], pass: &mut Pass<'_, B::Scalar>) -> ControlFlow<()> {
+    pub(crate) fn run(&self, residual: &mut [B::Scalar], pass: &mut Pass<'_, B::Scalar>) -> ControlFlow<()> {
+        self.run_telling(residual, pass, |_| ())
+    }
+
+    /// As [`Self::run`]; `entered` is told the states that each chunk is entered with, chunk after chunk in the direction of
+    /// the first branch.
+    pub(crate) fn run_telling(
+        &self,
+        residual: &mut [B::Scalar],
+        pass: &mut Pass<'_, B::Scalar>,
+        mut entered: impl FnMut(&LayerState<B::Scalar>),
+    ) -> ControlFlow<()> {
         let directions: Vec<Direction> = self.layer.directions(self.backwards).collect();
         let main = directions[0];
         let mut entering = match directions.iter().position(|direction| *direction != main) {
@@ -47,6 +58,7 @@ impl<B: Backend> Sweep<'_, B> {
                 // All chunks but the first have been met by the other sweep.
                 work -= if met > 0 { states_alone(span) } else { 0 };
             }
+            entered(&carried);
             let rows = &mut residual[self.elements(span)];
             self.layer.forward(&mut self.place(pass), self.chunk(span), rows, &mut carried);
             pass.observer.advanced(work)?;

@@ -7,6 +7,8 @@ use crate::checkpoint::MambaWeights;
 use crate::config::MambaConfig;
 use crate::scratch::{Place, Scratch};
 
+pub(crate) mod backward;
+
 /// Convolution, the projections that select, and the scan.
 #[derive(Debug)]
 pub(crate) struct MambaCore<B: Backend> {

@@ -7,6 +7,8 @@ use crate::checkpoint::Mamba2Weights;
 use crate::config::Mamba2Config;
 use crate::scratch::{Place, Scratch};
 
+mod backward;
+
 /// Convolution, state-space duality, and the gated norm.
 #[derive(Debug)]
 pub(crate) struct Mamba2Core<B: Backend> {
@@ -45,16 +47,45 @@ impl<B: Backend> Mamba2Core<B> {
         state: &mut MixerState<B::Scalar>,
         readout: Option<Readout>,
     ) {
-        let config = &self.config;
         let Stretch { direction, start, rows } = stretch;
+        self.convolve(place, stretch, state);
         let Place { backend, scratch } = place;
-        let Scratch { projected, conv, y, y_direction, .. } = &mut **scratch;
+        let Some(readout) = readout else {
+            backend.ssd(&self.params(), direction, start, &self.inputs(scratch, rows), &mut state.ssm, None);
+            return;
+        };
+        // The gated norm acts on each direction by itself, so a second direction needs a buffer of its own.
+        let mut target = match readout.write {
+            Write::Set => scratch.y.take(),
+            Write::Add => scratch.y_direction.take(),
+        };
+        let output = ssd::Output { y: target.rows_mut(rows), write: Write::Set };
+        backend.ssd(&self.params(), direction, start, &self.inputs(scratch, rows), &mut state.ssm, Some(output));
+        backend.gated_norm(&self.norm_params(), target.get(rows), scratch.projected.z.rows(rows));
+        match readout.write {
+            Write::Set => scratch.y = target,
+            Write::Add => {
+                backend.add(scratch.y.get(rows), target.filled(rows));
+                scratch.y_direction = target;
+            }
+        }
+    }
 
-        let params = causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() };
-        backend.causal_conv1d(&params, direction, projected.main.rows(rows), &mut state.conv, conv.get(rows));
+    /// Walks the convolution over a stretch of what is projected.
+    fn convolve(&self, place: &mut Place<'_, B>, stretch: Stretch, state: &mut MixerState<B::Scalar>) {
+        let Stretch { direction, rows, .. } = stretch;
+        let Scratch { projected, conv, .. } = &mut *place.scratch;
+        let x = projected.main.rows(rows);
+        place.backend.causal_conv1d(&self.conv_params(), direction, x, &mut state.conv, conv.get(rows));
+    }
 
-        let shared = config.n_groups * config.d_state;
-        let params = ssd::Params {
+    fn conv_params(&self) -> causal_conv1d::Params<'_, B::Scalar> {
+        causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() }
+    }
+
+    fn params(&self) -> ssd::Params<'_, B::Scalar> {
+        let config = &self.config;
+        ssd::Params {
             heads: config.n_heads,
             head_dim: config.head_dim,
             states: config.d_state,
@@ -63,28 +94,22 @@ impl<B: Backend> Mamba2Core<B> {
             d: &self.d,
             dt_bias: &self.dt_bias,
             dt_limit: config.dt_limit,
-        };
-        let inputs = ssd::Inputs {
-            x: conv.columns(rows, 0, config.d_inner),
-            dt: projected.dt.rows(rows),
-            b: conv.columns(rows, config.d_inner, shared),
-            c: conv.columns(rows, config.d_inner + shared, shared),
-        };
-        let Some(readout) = readout else {
-            backend.ssd(&params, direction, start, &inputs, &mut state.ssm, None);
-            return;
-        };
-        // The gated norm acts on each direction by itself, so a second direction needs a buffer of its own.
-        let target = match readout.write {
-            Write::Set => &mut *y,
-            Write::Add => y_direction,
-        };
-        let output = ssd::Output { y: target.rows_mut(rows), write: Write::Set };
-        backend.ssd(&params, direction, start, &inputs, &mut state.ssm, Some(output));
-        let norm = gated_norm::Params { weight: &self.norm, epsilon: config.norm_epsilon, group: config.norm_group };
-        backend.gated_norm(&norm, target.get(rows), projected.z.rows(rows));
-        if readout.write == Write::Add {
-            backend.add(y.get(rows), y_direction.get(rows));
         }
+    }
+
+    /// What the scan reads of the convolution's output and of the step sizes.
+    fn inputs<'a>(&self, scratch: &'a Scratch<B::Scalar>, rows: usize) -> ssd::Inputs<'a, B::Scalar> {
+        let (inner, shared) = (self.config.d_inner, self.config.n_groups * self.config.d_state);
+        ssd::Inputs {
+            x: scratch.conv.columns(rows, 0, inner),
+            dt: scratch.projected.dt.rows(rows),
+            b: scratch.conv.columns(rows, inner, shared),
+            c: scratch.conv.columns(rows, inner + shared, shared),
+        }
+    }
+
+    fn norm_params(&self) -> gated_norm::Params<'_, B::Scalar> {
+        let config = &self.config;
+        gated_norm::Params { weight: &self.norm, epsilon: config.norm_epsilon, group: config.norm_group }
     }
 }

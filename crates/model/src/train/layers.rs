@@ -1,0 +1,159 @@
+//! A sequence through all layers, forward and back.
+
+use std::ops::{ControlFlow, Range};
+
+use longstrand_kernels::{Backend, Direction, Rows, Write};
+
+use super::{BackwardPlace, Gradients, TrainScratch, Trainee};
+use crate::encode::Sweep;
+use crate::layer::backward::Passage;
+use crate::layer::{Chunk, Layer};
+use crate::output::{Observer, Pass, Request, Tap};
+use crate::strand::Arrangement;
+
+/// Looks away.
+struct Nobody;
+
+impl<S> Observer<S> for Nobody {
+    fn hidden(&mut self, _: Tap, _: u64, _: Rows<'_, S>) {}
+}
+
+impl<B: Backend> Trainee<B> {
+    /// Passes a sequence through all layers and keeps what the way back needs.
+    pub(super) fn forward(&self, ids: &[u8], spans: &[Range<usize>], scratch: &mut TrainScratch<B::Scalar>) {
+        let strands = self.model.tables.len();
+        for (strand, stream) in scratch.kept.streams[..strands].iter_mut().enumerate() {
+            self.model.embed(strand, ids, stream.get(ids.len()));
+        }
+        for i in 0..self.model.layers.len() {
+            for strand in 0..strands {
+                self.forward_layer(i, strand, ids.len(), spans, scratch);
+            }
+        }
+    }
+
+    fn forward_layer(
+        &self,
+        index: usize,
+        strand: usize,
+        len: usize,
+        spans: &[Range<usize>],
+        scratch: &mut TrainScratch<B::Scalar>,
+    ) {
+        let TrainScratch { forward, kept, .. } = scratch;
+        let strands = self.model.tables.len();
+        let at = index * strands + strand;
+        let (before, after) = kept.streams.split_at_mut(at + strands);
+        let stream = after[0].get(len);
+        stream.copy_from_slice(before[at].filled(len));
+        let states = &mut kept.states[at];
+        states.clear();
+        states.reserve_exact(spans.len());
+        let (layer, backwards) = (&self.model.layers[index], self.backwards(index, strand));
+        let mut pass = Pass { request: &Request::default(), scratch: forward, observer: &mut Nobody };
+        let sweep = Sweep { backend: &self.model.backend, layer, spans, backwards };
+        let flow = sweep.run_telling(stream, &mut pass, |state| states.push(state.clone()));
+        debug_assert_eq!(flow, ControlFlow::Continue(()), "nobody breaks the pass off");
+        if layer.directions(backwards).next() == Some(Direction::Reverse) {
+            states.reverse();
+        }
+    }
+
+    /// Takes the gradients that lie in the last streams back through all layers and into the embedding.
+    pub(super) fn backward(
+        &self,
+        ids: &[u8],
+        spans: &[Range<usize>],
+        scratch: &mut TrainScratch<B::Scalar>,
+        gradients: &mut Gradients<B::Scalar>,
+    ) {
+        let strands = self.model.tables.len();
+        for i in (0..self.model.layers.len()).rev() {
+            for strand in 0..strands {
+                self.backward_layer(i, strand, ids.len(), spans, scratch, gradients);
+            }
+        }
+        let last = self.model.layers.len() * strands;
+        for (strand, d_stream) in scratch.kept.streams[last..].iter().enumerate() {
+            let d_table = gradients.table_mut(strand);
+            self.model.backend.embedding_backward(ids, d_stream.filled(ids.len()), d_table);
+        }
+    }
+
+    fn backward_layer(
+        &self,
+        index: usize,
+        strand: usize,
+        len: usize,
+        spans: &[Range<usize>],
+        scratch: &mut TrainScratch<B::Scalar>,
+        gradients: &mut Gradients<B::Scalar>,
+    ) {
+        let TrainScratch { forward, adjoints, kept } = scratch;
+        let strands = self.model.tables.len();
+        let at = index * strands + strand;
+        let (streams, last) = kept.streams.split_at_mut(self.model.layers.len() * strands);
+        let (residual, d_out) = (streams[at].filled(len), &mut last[strand]);
+        let d_in = kept.d_stream.get(len);
+        d_in.copy_from_slice(d_out.filled(len));
+
+        let (layer, backwards) = (&self.model.layers[index], self.backwards(index, strand));
+        let mut place = BackwardPlace { backend: &self.model.backend, scratch: forward, adjoints };
+        for branches in together(layer, spans.len()) {
+            let direction = layer.directions(backwards).nth(branches.start).expect("a branch of the layer");
+            let mut d_states = layer.zero_state();
+            for i in against(direction, spans.len()) {
+                let elements = spans[i].start * layer.width()..spans[i].end * layer.width();
+                let passage = Passage {
+                    chunk: Chunk { start: spans[i].start as u64, backwards },
+                    residual: &residual[elements.clone()],
+                    d_out: &d_out.filled(len)[elements.clone()],
+                    d_in: &mut d_in[elements],
+                    entering: &kept.states[at][i],
+                    d_states: &mut d_states,
+                };
+                let gradient = &mut gradients.weights.layers[index];
+                layer.backward(&self.layers[index], &mut place, branches.clone(), passage, gradient);
+            }
+        }
+        std::mem::swap(&mut kept.d_stream, d_out);
+    }
+
+    /// Puts the gradient of a chunk of a strand's last stream in that stream's place, given that of the final norm's
+    /// output.
+    pub(super) fn final_norm_backward(
+        &self,
+        strand: usize,
+        span: &Range<usize>,
+        d_normed: &[B::Scalar],
+        scratch: &mut TrainScratch<B::Scalar>,
+        gradients: &mut Gradients<B::Scalar>,
+    ) {
+        let model = &self.model;
+        let stream = scratch.kept.streams[model.layers.len() * model.tables.len() + strand].part(span);
+        let d_stream = scratch.adjoints.d_normed.get(span.len());
+        let norm_f = &mut gradients.weights.norm_f;
+        model.norm_f.backward(&model.backend, stream, d_normed, d_stream, Write::Set, norm_f);
+        stream.copy_from_slice(d_stream);
+    }
+
+    fn backwards(&self, layer: usize, strand: usize) -> bool {
+        Arrangement::of_layer(self.model.config(), layer).backwards(strand)
+    }
+}
+
+/// The branches that go together: all in one chunk, and one after the other where each carries the gradient of its state
+/// from chunk to chunk.
+fn together<B: Backend>(layer: &Layer<B>, chunks: usize) -> Vec<Range<usize>> {
+    let count = layer.branch_count();
+    let size = if chunks == 1 { count } else { 1 };
+    (0..count).step_by(size).map(|i| i..i + size).collect()
+}
+
+/// Indices of chunks against a direction.
+fn against(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
+    (0..chunks).map(move |i| match direction {
+        Direction::Forward => chunks - 1 - i,
+        Direction::Reverse => i,
+    })
+}
