@@ -1,4 +1,4 @@
-//! Imports run downwards only: cli → {embed, variants} → {model, table} → {kernels, seq}, and each outside library of weight is
+//! Imports run downwards only: cli → {embed, variants, pretrain} → {model, table} → {kernels, seq}, and each outside library of weight is
 //! named in one crate alone.
 
 use std::{fs, path::PathBuf};
@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crates/model", &["longstrand-kernels", "longstrand-seq"]),
     ("crates/embed", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
     ("crates/variants", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
+    ("crates/pretrain", &["longstrand-kernels", "longstrand-seq", "longstrand-model", "longstrand-table"]),
     (
         "crates/cli",
         &[
@@ -20,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "longstrand-table",
             "longstrand-embed",
             "longstrand-variants",
+            "longstrand-pretrain",
         ],
     ),
 ];

@@ -3,9 +3,13 @@
 pub mod completions;
 pub mod doctor;
 pub mod embed;
+pub mod evaluate;
+pub mod finetune;
+pub mod generate;
 pub mod inspect;
 pub mod man;
 pub mod mutagenesis;
+pub mod pretrain;
 pub mod score;
 mod scoring;
 pub mod track;
@@ -23,6 +27,14 @@ pub enum Command {
     Mutagenesis(Box<mutagenesis::Options>),
     /// Write how surprising each base is to a model, and how sure the model is, as bedGraph or bigWig
     Track(Box<track::Options>),
+    /// Train a model on your own genomes
+    Pretrain(Box<pretrain::Options>),
+    /// Measure how well a model predicts the bases of a genome
+    Evaluate(Box<evaluate::Options>),
+    /// Train a head for labelled sequences on top of a model: classes or values
+    Finetune(Box<finetune::Options>),
+    /// Draw DNA from a causal model, base by base
+    Generate(Box<generate::Options>),
     /// Say what a checkpoint is: family, sizes, vocabulary, digest
     Inspect(inspect::Options),
     /// Say what this machine offers: vector instructions, threads, memory, CUDA
@@ -44,6 +56,10 @@ pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
         Command::Score(options) => score::run(*options, general),
         Command::Mutagenesis(options) => mutagenesis::run(*options, general),
         Command::Track(options) => track::run(*options, general),
+        Command::Pretrain(options) => pretrain::run(*options, general),
+        Command::Evaluate(options) => evaluate::run(*options, general),
+        Command::Finetune(options) => finetune::run(*options, general),
+        Command::Generate(options) => generate::run(*options, general),
         Command::Inspect(options) => inspect::run(&options),
         Command::Doctor(options) => doctor::run(&options, general),
         Command::Completions(options) => completions::run(&options),

@@ -24,6 +24,10 @@ pub struct Progress {
     began: Instant,
     /// Bases done by this run.
     bases: AtomicU64,
+    /// What an earlier run has done.
+    skipped: AtomicU64,
+    /// How the run does.
+    standing: Mutex<String>,
 }
 
 /// What a run is measured in.
@@ -63,7 +67,16 @@ impl Progress {
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_secs(1));
         }
-        Self { bar, log, quiet, measure, began: Instant::now(), bases: AtomicU64::new(0) }
+        Self {
+            bar,
+            log,
+            quiet,
+            measure,
+            began: Instant::now(),
+            bases: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            standing: Mutex::default(),
+        }
     }
 
     /// How much of the inputs has been read to take their digests, before the run begins.
@@ -75,9 +88,10 @@ impl Progress {
         }
     }
 
-    /// Bases that an earlier run has done: they count as done, not as fast.
-    pub fn skip(&self, bases: u64) {
-        self.bar.set_position(self.bar.position() + bases);
+    /// Bases, or what the run counts, that an earlier run has done: they count as done, not as fast.
+    pub fn skip(&self, done: u64) {
+        self.skipped.fetch_add(done, Ordering::Relaxed);
+        self.bar.set_position(self.bar.position() + done);
         self.bar.reset_eta();
     }
 
@@ -86,11 +100,23 @@ impl Progress {
         self.bases.fetch_add(bases, Ordering::Relaxed);
         match self.measure {
             Measure::Bases => self.bar.inc(bases),
-            Measure::Counted(_) => self.bar.set_message(format!("  {}/s", format_bases(self.rate()))),
+            Measure::Counted(_) => {
+                self.bar.set_message(format!("  {}/s{}", format_bases(self.rate()), self.standing()))
+            }
         }
         if self.log.as_ref().is_some_and(Log::is_due) {
             say(&self.line());
         }
+    }
+
+    /// How the run does, beside how far it is.
+    pub fn stands(&self, words: &str) {
+        words.clone_into(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn standing(&self) -> String {
+        let words = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.is_empty() { String::new() } else { format!("  {words}") }
     }
 
     /// How many of what the run counts are done, and how many there will be where that is known.
@@ -114,10 +140,15 @@ impl Progress {
     /// A line of a log.
     fn line(&self) -> String {
         let (done, all) = (self.bar.position(), self.bar.length());
-        match self.measure {
+        let line = match self.measure {
             Measure::Bases => line(done, all, self.rate()),
-            Measure::Counted(unit) => counted_line(done, all, unit, self.rate(), self.seconds()),
-        }
+            Measure::Counted(unit) => {
+                let own = done.saturating_sub(self.skipped.load(Ordering::Relaxed));
+                let each = self.seconds() / own as f64;
+                counted_line(done, all, unit, self.rate(), (own > 0).then_some(each))
+            }
+        };
+        line + &self.standing().replacen("  ", ", ", 1)
     }
 
     /// Prints a warning above the line.
@@ -164,17 +195,13 @@ fn line(done: u64, all: Option<u64>, rate: f64) -> String {
     format!("{shown} of {all} done ({percent}%), {rate_shown}/s, about {} left", format_seconds(left))
 }
 
-/// A line of a log of what is counted: `rate` is in bases a second.
-fn counted_line(done: u64, all: Option<u64>, unit: &str, rate: f64, seconds: f64) -> String {
+/// A line of a log of what is counted: `rate` is in bases a second, `each` the seconds that one takes.
+fn counted_line(done: u64, all: Option<u64>, unit: &str, rate: f64, each: Option<f64>) -> String {
     let rate = format_bases(rate);
     let Some(all) = all else { return format!("{done} {unit} done, {rate}/s") };
-    let left = match done {
-        0 => String::new(),
-        done => {
-            let left = all.saturating_sub(done) as f64 * seconds / done as f64;
-            format!(", about {} left", format_seconds(left))
-        }
-    };
+    let left = each.map_or(String::new(), |each| {
+        format!(", about {} left", format_seconds(all.saturating_sub(done) as f64 * each))
+    });
     format!("{done} of {all} {unit} done ({}%), {rate}/s{left}", percent(done, all))
 }
 
@@ -268,10 +295,10 @@ mod tests {
         progress.count(100, Some(400));
         assert_eq!((progress.bar.position(), progress.bar.length()), (100, Some(400)));
         assert_eq!(
-            counted_line(100, Some(400), "records", 2_000.0, 60.0),
+            counted_line(100, Some(400), "records", 2_000.0, Some(0.6)),
             "100 of 400 records done (25%), 2.0 kb/s, about 3 min left"
         );
-        assert_eq!(counted_line(0, Some(400), "records", 0.0, 60.0), "0 of 400 records done (0%), 0 b/s");
+        assert_eq!(counted_line(0, Some(400), "records", 0.0, None), "0 of 400 records done (0%), 0 b/s");
     }
 
     #[test]

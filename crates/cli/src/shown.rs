@@ -30,6 +30,10 @@ impl Watch for Shown<'_> {
         self.progress.count(done, all);
     }
 
+    fn stands(&self, words: &str) {
+        self.progress.stands(words);
+    }
+
     fn note(&self, message: &str) {
         self.progress.note(message);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{Crew, Watch};
+use longstrand_model::{Crew, Scratch, Watch};
 use longstrand_seq::input::InputKind;
 use longstrand_seq::window::{Partial, WindowOptions, WindowSize};
 use longstrand_table::{
@@ -179,7 +179,7 @@ impl Plan {
     fn check_padding(&self) -> Result<(), UsageError> {
         let (Some(size), Some(available)) = (self.padded(), self.job.compute.available_memory) else { return Ok(()) };
         let needed = run::estimate(self, size);
-        if size < Crew::<f32>::LONG as u64 || needed <= available {
+        if size < Crew::<Scratch<f32>>::LONG as u64 || needed <= available {
             return Ok(());
         }
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);

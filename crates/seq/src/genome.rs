@@ -29,6 +29,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use base::first_foreign;
 pub use fai::{IndexError, IndexErrorKind};
 pub use slice::{SliceError, SliceErrorKind};
 pub use stream::{FastaError, FastaErrorKind, FastaStream};

@@ -22,6 +22,7 @@ pub mod error;
 mod fields;
 pub mod genome;
 pub mod input;
+pub mod labelled;
 pub mod reads;
 pub mod region;
 pub mod strand;

@@ -1,6 +1,6 @@
 //! Whether a window fits into memory.
 
-use longstrand_model::Crew;
+use longstrand_model::{Crew, Scratch};
 
 use crate::error::ScoreError;
 use crate::predictor::Predictor;
@@ -11,7 +11,7 @@ use crate::predictor::Predictor;
 ///
 /// - [`ScoreError::Usage`]
 pub(crate) fn check(predictor: &Predictor, context: u64, bases: u64, available: Option<u64>) -> Result<(), ScoreError> {
-    let Some(available) = available.filter(|_| bases >= Crew::<f32>::LONG as u64) else { return Ok(()) };
+    let Some(available) = available.filter(|_| bases >= Crew::<Scratch<f32>>::LONG as u64) else { return Ok(()) };
     let needed = predictor.window_bytes(bases);
     if needed <= available {
         return Ok(());

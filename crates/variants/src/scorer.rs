@@ -9,7 +9,7 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model, Watch};
+use longstrand_model::{Crew, Model, Scratch, Watch};
 use longstrand_seq::{Genome, Strand};
 use longstrand_table::{ScoreLayout, StrandScores};
 
@@ -33,7 +33,7 @@ pub(crate) struct Scorer {
     predictor: Predictor,
     reference: Reference,
     options: ScoreOptions,
-    crew: Crew<f32>,
+    crew: Crew<Scratch<f32>>,
     trails: Mutex<Trails>,
 }
 
@@ -186,7 +186,7 @@ fn check(checkpoint: &Checkpoint, options: &mut ScoreOptions) -> Result<(), Scor
 /// A score of all alleles that can have it.
 struct Round<'a, 'r> {
     bench: &'a Bench<'a>,
-    crew: &'a mut Crew<f32>,
+    crew: &'a mut Crew<Scratch<f32>>,
     journal: &'a mut Journal,
     trails: &'a Mutex<Trails>,
     scored: &'a mut [Builder<'r>],

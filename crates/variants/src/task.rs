@@ -62,7 +62,7 @@ pub(crate) fn answer<T: Task>(
     questions: usize,
     strand: Strand,
     bench: &Bench<'_>,
-    crew: &mut Crew<f32>,
+    crew: &mut Crew<Scratch<f32>>,
     journal: &mut Journal,
 ) -> Result<Answers, ScoreError> {
     let width = tasks.first().map_or(0, Task::width);
@@ -76,7 +76,7 @@ pub(crate) fn answer<T: Task>(
         }
     }
     let (long, short): (Vec<_>, Vec<_>) =
-        jobs.into_iter().partition(|(task, _)| task.bases() >= Crew::<f32>::LONG as u64);
+        jobs.into_iter().partition(|(task, _)| task.bases() >= Crew::<Scratch<f32>>::LONG as u64);
     let gathered = Mutex::new((&mut answers, journal));
     let work = |(task, key): (&T, Key), scratch: &mut Scratch<f32>| {
         let values = task.run(bench, strand, scratch)?;

@@ -233,7 +233,12 @@ impl View<'_> {
     }
 
     /// The values of all pieces, base by base.
-    fn values(&self, pieces: &[Piece], strands: Strands, crew: &mut Crew<f32>) -> Result<Vec<Value>, ScoreError> {
+    fn values(
+        &self,
+        pieces: &[Piece],
+        strands: Strands,
+        crew: &mut Crew<Scratch<f32>>,
+    ) -> Result<Vec<Value>, ScoreError> {
         let first = pieces.first().map_or(0, |piece| piece.bases.start);
         let length = pieces.last().map_or(0, |piece| piece.bases.end - first) as usize;
         let jobs: Vec<(&Piece, Strand)> =
@@ -248,7 +253,7 @@ impl View<'_> {
             }
             Ok(())
         };
-        match self.context >= Crew::<f32>::LONG as u64 {
+        match self.context >= Crew::<Scratch<f32>>::LONG as u64 {
             true => crew.together(jobs, work)?,
             false => crew.side_by_side(jobs, work)?,
         }

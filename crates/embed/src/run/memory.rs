@@ -1,6 +1,6 @@
 //! How much memory a run takes, and how much it may.
 
-use longstrand_model::Crew;
+use longstrand_model::{Crew, Scratch};
 
 use crate::embedder::Embedder;
 use crate::plan::{Job, Plan};
@@ -30,13 +30,13 @@ pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
     let Some(available) = job.compute.available_memory else { return most };
     let n_bases = plan.mean_window().unwrap_or(SHORTEST);
     let fitting = available / PART_OF_MEMORY / (BATCHES * bytes_per_token(plan.embedder(), n_bases));
-    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(Crew::<f32>::LONG, most)
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(Crew::<Scratch<f32>>::LONG, most)
 }
 
 /// About how many bytes a run takes whose longest window is of `n_bases`, weights aside.
 pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
     let embedder = plan.embedder();
-    let windows = match n_bases < Crew::<f32>::LONG as u64 {
+    let windows = match n_bases < Crew::<Scratch<f32>>::LONG as u64 {
         true => {
             let per_token = bytes_per_token(embedder, plan.mean_window().unwrap_or(SHORTEST));
             let waiting = (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token);

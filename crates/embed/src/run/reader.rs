@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use longstrand_model::{Crew, Watch};
+use longstrand_model::{Crew, Scratch, Watch};
 use longstrand_seq::window::{SourceError, Window, WindowSource};
 
 use super::{Counts, Run};
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
 
     fn add(&mut self, task: Task, to: &SyncSender<Batch>) -> Result<(), ()> {
         let tokens = self.embedder.tokens(task.window.bases.len());
-        if tokens >= Crew::<f32>::LONG {
+        if tokens >= Crew::<Scratch<f32>>::LONG {
             self.flush(to)?;
             return to.send(Batch::Long(task)).map_err(drop);
         }

@@ -23,7 +23,7 @@ const PARTS_PER_THREAD: usize = 8;
 /// The threads and what they do with each window.
 pub(super) struct Workers<'a> {
     work: Work<'a>,
-    crew: Crew<f32>,
+    crew: Crew<Scratch<f32>>,
 }
 
 /// What is done with each window.

@@ -15,7 +15,7 @@ fn is_sequence_block(bytes: &[u8; 16]) -> bool {
 }
 
 /// Where the first byte is that may not stand in a sequence.
-pub(super) fn first_foreign(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn first_foreign(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| !is_base_code(byte))
 }
 

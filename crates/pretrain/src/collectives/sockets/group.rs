@@ -1,0 +1,191 @@
+//! Parts of all ranks to a whole.
+
+use std::{
+    io,
+    net::{Shutdown, TcpStream},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::frame::{Frame, Kind};
+use crate::collectives::{CollectiveError, Operation, World};
+
+/// How much longer the others wait than rank 0, so that they hear from it what is wrong.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a rank that cannot send waits for word of what is wrong.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The connections of this rank.
+pub(super) struct Group {
+    rank: usize,
+    size: usize,
+    patience: Duration,
+    /// By rank; rank 0 has all others, and every other one has rank 0.
+    streams: Vec<(usize, TcpStream)>,
+    events: Receiver<(usize, Event)>,
+    number: u64,
+    broken: Option<CollectiveError>,
+}
+
+/// What comes from a rank.
+enum Event {
+    Frame(Frame),
+    /// The connection was closed.
+    Closed,
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+impl Group {
+    pub(super) fn new(world: &World, streams: Vec<(usize, TcpStream)>) -> Self {
+        let (events, received) = mpsc::channel();
+        let mut heard = Vec::with_capacity(streams.len());
+        for (rank, stream) in streams {
+            match stream.try_clone() {
+                Ok(stream) => drop(thread::spawn({
+                    let events = events.clone();
+                    move || listen(rank, stream, &events)
+                })),
+                Err(error) => drop(events.send((rank, Event::Broken(error)))),
+            }
+            heard.push((rank, stream));
+        }
+        Self {
+            rank: world.rank,
+            size: world.size,
+            patience: world.patience,
+            streams: heard,
+            events: received,
+            number: 0,
+            broken: None,
+        }
+    }
+
+    /// Brings this rank's part of an operation and waits for the whole.
+    pub(super) fn call(&mut self, kind: Kind, root: usize, part: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let own = Frame { kind, number: self.number, root: root as u64, bytes: part };
+        self.number += 1;
+        let whole = if self.rank == 0 { self.lead(own) } else { self.follow(&own) };
+        whole.inspect_err(|error| self.broken = Some(error.clone()))
+    }
+
+    fn lead(&mut self, own: Frame) -> Result<Vec<u8>, CollectiveError> {
+        let whole = self.gather(&own).map(|parts| combine(own, parts));
+        let given = whole.and_then(|whole| self.give(&whole).map(|()| whole.bytes));
+        given.inspect_err(|error| {
+            let word = Frame::word(Kind::Failed, &error.to_string());
+            // Who cannot be told any more finds the connection closed.
+            self.streams.iter_mut().for_each(|(_, stream)| drop(word.write(stream)));
+        })
+    }
+
+    /// The parts of ranks 1, 2, ….
+    fn gather(&mut self, own: &Frame) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let deadline = Instant::now() + self.patience;
+        let mut parts: Vec<Option<Vec<u8>>> = vec![None; self.size - 1];
+        while parts.iter().any(Option::is_none) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((rank, event)) = self.events.recv_timeout(left) else {
+                let missing = parts.iter().enumerate().filter(|(_, part)| part.is_none());
+                let ranks = missing.map(|(place, _)| place + 1).collect();
+                return Err(CollectiveError::Late { ranks, during: own.operation(), patience: self.patience });
+            };
+            let frame = understood(rank, event, own.operation())?;
+            if !is_part_of(&frame, own) {
+                return Err(CollectiveError::Differs { rank, expected: own.operation(), found: frame.operation() });
+            }
+            parts[rank - 1] = Some(frame.bytes);
+        }
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    fn give(&mut self, whole: &Frame) -> Result<(), CollectiveError> {
+        for (rank, stream) in &mut self.streams {
+            whole.write(stream).map_err(|error| CollectiveError::lost(*rank, whole.operation(), error))?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, own: &Frame) -> Result<Vec<u8>, CollectiveError> {
+        let during = own.operation();
+        let (_, stream) = self.streams.first_mut().expect("rank 0 is connected, as the meeting holds");
+        let sent = own.write(stream);
+        let patience = if sent.is_ok() { self.patience + GRACE } else { LAST_WORDS };
+        match (self.events.recv_timeout(patience), sent) {
+            (Ok((rank, event)), _) => understood(rank, event, during).map(|frame| frame.bytes),
+            (Err(_), Err(error)) => Err(CollectiveError::lost(0, during, error)),
+            (Err(_), Ok(())) => Err(CollectiveError::Late { ranks: vec![0], during, patience }),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let word = Frame::word(Kind::Leave, "");
+        for (_, stream) in &mut self.streams {
+            // Who is gone needs no farewell.
+            let _ = word.write(stream);
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn listen(rank: usize, mut stream: TcpStream, events: &Sender<(usize, Event)>) {
+    loop {
+        let event = match Frame::read(&mut stream) {
+            Ok(Some(frame)) => Event::Frame(frame),
+            Ok(None) => Event::Closed,
+            Err(error) => Event::Broken(error),
+        };
+        let is_last = !matches!(event, Event::Frame(_));
+        if events.send((rank, event)).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// A message of an operation, or what is wrong.
+fn understood(rank: usize, event: Event, during: Operation) -> Result<Frame, CollectiveError> {
+    match event {
+        Event::Frame(Frame { kind: Kind::Leave, .. }) => Err(CollectiveError::Left { rank, during }),
+        Event::Frame(Frame { kind: Kind::Failed, bytes, .. }) => {
+            Err(CollectiveError::Told { message: String::from_utf8_lossy(&bytes).into_owned() })
+        }
+        Event::Frame(frame) => Ok(frame),
+        Event::Broken(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(CollectiveError::Garbled { rank, during })
+        }
+        Event::Broken(error) => Err(CollectiveError::lost(rank, during, error)),
+        Event::Closed => Err(CollectiveError::Lost { rank, during, source: None }),
+    }
+}
+
+fn is_part_of(frame: &Frame, own: &Frame) -> bool {
+    let is_same = (frame.kind, frame.number, frame.root) == (own.kind, own.number, own.root);
+    is_same && (own.kind == Kind::Broadcast || frame.bytes.len() == own.bytes.len())
+}
+
+/// The whole of rank 0's part and of those of ranks 1, 2, ….
+fn combine(own: Frame, mut parts: Vec<Vec<u8>>) -> Frame {
+    let Frame { kind, number, root, mut bytes } = own;
+    match kind {
+        Kind::SumF32 => parts.iter().for_each(|part| {
+            for (sum, value) in bytes.as_chunks_mut().0.iter_mut().zip(part.as_chunks().0) {
+                *sum = (f32::from_le_bytes(*sum) + f32::from_le_bytes(*value)).to_le_bytes();
+            }
+        }),
+        Kind::SumF64 => parts.iter().for_each(|part| {
+            for (sum, value) in bytes.as_chunks_mut().0.iter_mut().zip(part.as_chunks().0) {
+                *sum = (f64::from_le_bytes(*sum) + f64::from_le_bytes(*value)).to_le_bytes();
+            }
+        }),
+        Kind::Broadcast if root > 0 => bytes = parts.swap_remove(root as usize - 1),
+        Kind::Broadcast | Kind::Barrier | Kind::Leave | Kind::Failed => (),
+    }
+    Frame { kind, number, root, bytes }
+}

@@ -1,0 +1,35 @@
+//! Runs: a model that is trained step by step, and survives being stopped.
+//!
+//! ```text
+//! windows of (seed, step) ─ groups ─ gradients, added in a fixed order ─ norm ─ clip ─ AdamW ─ weights ─ next step
+//!
+//! run/
+//! ├── config.toml       every setting
+//! ├── run.json          the program, the inputs and their digests, the sizes
+//! ├── metrics.jsonl     one line a step, one a validation
+//! ├── checkpoints/      step-0000500/, …: the model, the optimizer's state, the digests of both
+//! └── model/            the model at the end
+//! ```
+//!
+//! What a step does depends on the weights, the optimizer's state and the step's number alone, and not on threads. A
+//! checkpoint holds the three and is written whole or not at all. So a run that was stopped at any moment, by whatever, goes
+//! on behind its newest checkpoint and ends with the bits of a run that was not. `metrics.jsonl` is cut back to the
+//! checkpoint first.
+
+mod error;
+mod facts;
+mod folder;
+mod job;
+mod metrics;
+mod plan;
+mod saved;
+mod spike;
+mod step;
+mod validation;
+
+pub use error::{Flaw, TrainError};
+pub use folder::RunFolder;
+pub use job::{Pretraining, Trained};
+pub use metrics::{MetricsLine, StepMetrics, Validation, ValidationMetrics, read_metrics};
+pub use plan::{Plan, PlannedMemory};
+pub use step::{Division, Learner, StepGradients};

@@ -1,0 +1,86 @@
+//! `run.json`: what a run was begun with.
+
+use std::{
+    fs,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use longstrand_kernels::simd::Level;
+use longstrand_model::Watch;
+use longstrand_seq::digest::{FileDigest, digests};
+use serde_json::{Value, json};
+
+use super::{Plan, TrainError};
+use crate::config::Settings;
+
+/// The files that a run reads, with what tells whether they are the same ones.
+pub(super) struct Inputs(Vec<(PathBuf, FileDigest)>);
+
+impl Inputs {
+    /// Takes the digests of genomes and BED files.
+    pub(super) fn read(settings: &Settings, watch: &dyn Watch) -> Result<Self, TrainError> {
+        let data = &settings.data;
+        let beds = [&data.include, &data.exclude, &data.split.bed].into_iter().flatten();
+        let paths: Vec<&Path> = data.genomes.iter().chain(beds).map(PathBuf::as_path).collect();
+        let mut told = |done, total| {
+            watch.digested(done, total);
+            if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let found = digests(&paths, &mut told)?.ok_or(TrainError::Cancelled { resumable: false })?;
+        Ok(Self(paths.into_iter().map(Path::to_path_buf).zip(found).collect()))
+    }
+
+    /// Compares them with those that a run was begun with.
+    pub(super) fn check(&self, facts: &Path, level: Level, watch: &dyn Watch) -> Result<(), TrainError> {
+        let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
+        let before: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let sums = before["inputs"].as_array().into_iter().flatten().map(|input| &input["sha256"]);
+        for ((path, file), expected) in self.0.iter().zip(sums) {
+            let (expected, found) = (expected.as_str(), file.sha256.as_deref());
+            if let Some((expected, found)) = expected.zip(found).filter(|(expected, found)| expected != found) {
+                let (expected, found) = (expected.into(), found.into());
+                return Err(TrainError::Input { path: path.clone(), expected, found });
+            }
+        }
+        if let Some(simd) = before["simd"].as_str().filter(|simd| *simd != level.to_string()) {
+            watch.warn(&format!(
+                "the run was begun with {simd} instructions and goes on with {level}: the last bits of its weights will \
+                 not be those of a run that was not stopped"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The text of `run.json`.
+pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
+    let input = |(path, file): &(PathBuf, FileDigest)| json!({ "path": path, "sha256": file.sha256 });
+    let splits: Value = plan.data.splits.iter().map(|(split, size)| (split.to_string(), Value::from(*size))).collect();
+    let pool = |pool: &crate::sample::PoolSummary| {
+        json!({
+            "length": pool.length,
+            "windows": pool.n_windows,
+            "intervals": pool.intervals,
+            "bases": pool.bases,
+            "skipped_contigs": pool.skipped_contigs,
+            "skipped_intervals": pool.skipped_intervals,
+            "skipped_bases": pool.skipped_bases,
+        })
+    };
+    let facts = json!({
+        "program": "longstrand",
+        "version": env!("CARGO_PKG_VERSION"),
+        "simd": level.to_string(),
+        "parameters": plan.parameters,
+        "memory": plan.memory.total(),
+        "inputs": inputs.0.iter().map(input).collect::<Vec<_>>(),
+        "data": {
+            "contigs": plan.data.contigs,
+            "bases": plan.data.bases,
+            "splits": splits,
+            "training_windows": plan.data.pools.iter().map(pool).collect::<Vec<_>>(),
+        },
+    });
+    format!("{facts:#}\n")
+}

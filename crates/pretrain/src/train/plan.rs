@@ -1,0 +1,193 @@
+//! What a run is going to do, and whether there is the memory for it.
+
+use std::num::NonZeroUsize;
+
+use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_model::{Chunking, Model, checkpoint::Weights, config::Config, train::TrainMemory};
+use serde::Serialize;
+
+use super::{TrainError, step::Division};
+use crate::{config::Settings, data::DataSummary};
+
+/// Bytes of a parameter, of its gradient, and of each of its two moments.
+const FLOAT: u64 = 4;
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What there is to train on.
+    pub data: DataSummary,
+    /// Parameters of the model.
+    pub parameters: u64,
+    /// How the windows of a step are worked on, for each stage of the length: from which step on, and how.
+    pub divisions: Vec<(u64, Division)>,
+    /// Threads.
+    pub threads: NonZeroUsize,
+    /// What a step takes.
+    pub memory: PlannedMemory,
+    /// Bytes of memory that may be used, where that is known.
+    pub available_memory: Option<u64>,
+}
+
+/// Bytes that a run takes at its height.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct PlannedMemory {
+    /// Parameters and the optimizer's moments.
+    pub state: u64,
+    /// Working memory of the windows that are under way at a time: streams, states, a chunk.
+    pub windows: u64,
+    /// Sets of gradients.
+    pub gradients: u64,
+    /// The most of what comes one after another: weights made ready, a validation, a checkpoint on its way to the disk.
+    pub passing: u64,
+}
+
+impl PlannedMemory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.state + self.windows + self.gradients + self.passing
+    }
+
+    /// What a step takes at this division of its windows.
+    fn of_step(config: &Config, parameters: u64, division: Division, threads: NonZeroUsize) -> Self {
+        let length = usize::try_from(division.length).unwrap_or(usize::MAX);
+        let train = TrainMemory::of::<f32>(config, Chunking::Auto, length);
+        Self {
+            state: 3 * FLOAT * parameters,
+            windows: division.at_a_time(threads) as u64 * train.scratch(),
+            gradients: division.gradient_sets(threads) as u64 * train.gradients,
+            passing: train.weights + FLOAT * parameters,
+        }
+    }
+
+    fn or_more(self, other: Self) -> Self {
+        Self {
+            state: self.state.max(other.state),
+            windows: self.windows.max(other.windows),
+            gradients: self.gradients.max(other.gradients),
+            passing: self.passing.max(other.passing),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a run.
+    ///
+    /// # Errors
+    ///
+    /// - settings cannot be used
+    pub(super) fn new(
+        settings: &Settings,
+        data: DataSummary,
+        config: &Config,
+        weights: &Weights,
+        threads: NonZeroUsize,
+        level: Level,
+        available_memory: Option<u64>,
+    ) -> Result<Self, TrainError> {
+        let lengths = settings.lengths()?;
+        let division = |from_step: u64, length: u64| {
+            let windows = (settings.run.tokens / length) as u32;
+            (from_step, Division { windows, length })
+        };
+        let divisions: Vec<_> = lengths.stages().iter().map(|stage| division(stage.from_step, stage.length)).collect();
+        let parameters = weights.parameter_count();
+        let of_step = |threads| {
+            let each =
+                divisions.iter().map(|(_, division)| PlannedMemory::of_step(config, parameters, *division, threads));
+            each.fold(PlannedMemory::default(), PlannedMemory::or_more)
+        };
+        let mut memory = of_step(threads);
+        // A copy of the weights, their bytes twice, and those of the moments twice.
+        memory.passing = memory.passing.max(7 * FLOAT * parameters);
+        if settings.validation.every > 0 {
+            let length = usize::try_from(settings.validation_length()?).unwrap_or(usize::MAX);
+            let model = Model::of_weights(Cpu::new(level), config.clone(), weights);
+            let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
+            memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
+        }
+        Ok(Self { data, parameters, divisions, threads, memory, available_memory })
+    }
+
+    /// Whether there is the memory for it.
+    ///
+    /// # Errors
+    ///
+    /// - there is not; the message names what would help
+    pub fn check(&self) -> Result<(), TrainError> {
+        let needed = self.memory.total();
+        match self.available_memory {
+            Some(available) if needed > available => {
+                Err(TrainError::Memory { needed, available, advice: self.advice(available) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What would make the run fit, as far as can be told.
+    fn advice(&self, available: u64) -> String {
+        let PlannedMemory { state, windows, gradients, passing } = self.memory;
+        let longest = self.divisions.iter().map(|(_, division)| division.length).max().unwrap_or(0);
+        let at_a_time = |division: &Division| division.at_a_time(self.threads);
+        let at_once = self.divisions.iter().map(|(_, division)| at_a_time(division)).max().unwrap_or(1) as u64;
+        let one = windows / at_once.max(1);
+        if state + gradients.min(2 * state) + passing > available {
+            return "the model is too large: set model.d_model or model.n_layer lower".into();
+        }
+        if at_once > 1 && state + one + 2 * (state / 3) + passing <= available {
+            return format!("--threads {} would fit", self.fitting_threads(available, one));
+        }
+        format!("the windows are too long: set --length (data.length or data.stages) below {longest}")
+    }
+
+    /// The most threads whose windows fit, where those of one do.
+    fn fitting_threads(&self, available: u64, one: u64) -> u64 {
+        let PlannedMemory { state, gradients, passing, .. } = self.memory;
+        let left = available.saturating_sub(state + gradients + passing);
+        (left / one.max(1)).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longstrand_seq::Vocabulary;
+
+    use super::*;
+    use crate::{
+        config::{Flag, resolve},
+        init::initial_weights,
+    };
+
+    fn plan(flags: &[Flag], threads: usize, available: Option<u64>) -> Plan {
+        let settings = resolve(Some("caduceus-ph-1k"), None, flags).unwrap();
+        let config = Config { n_layer: 1, ..settings.model_config().unwrap() };
+        assert_eq!(config.vocab_size, Config::caduceus_ph(256, 1, &Vocabulary::caduceus()).vocab_size);
+        let weights = initial_weights(&config, &settings.model.initial(), 1);
+        let data = DataSummary { contigs: 1, bases: 1, splits: Vec::new(), pools: Vec::new() };
+        let (threads, level) = (NonZeroUsize::new(threads).unwrap(), Level::detect().unwrap());
+        Plan::new(&settings, data, &config, &weights, threads, level, available).unwrap()
+    }
+
+    #[test]
+    fn memory_grows_with_the_windows_under_way() {
+        let (one, four) = (plan(&[], 1, None), plan(&[], 4, None));
+        assert_eq!(4 * one.memory.windows, four.memory.windows);
+        assert_eq!(one.memory.gradients, 2 * four.memory.gradients / 32);
+        let long = plan(&[Flag::new("data.length", 1 << 17)], 4, None);
+        assert!(long.memory.windows > 16 * one.memory.windows);
+        assert!(four.check().is_ok());
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_what_would() {
+        let four = plan(&[], 4, None);
+        let short = four.memory.total() - four.memory.windows / 2;
+        let message = plan(&[], 4, Some(short)).check().unwrap_err().to_string();
+        assert!(message.contains("; --threads 2 would fit"), "{message}");
+        let long = [Flag::new("data.length", 1 << 20), Flag::new("validation.every", 0)];
+        let message = plan(&long, 4, Some(1 << 30)).check().unwrap_err().to_string();
+        assert!(message.ends_with("set --length (data.length or data.stages) below 1048576"), "{message}");
+        let message = plan(&[], 4, Some(1 << 20)).check().unwrap_err().to_string();
+        assert!(message.contains("set model.d_model or model.n_layer lower"), "{message}");
+    }
+}
