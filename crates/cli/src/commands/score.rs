@@ -197,7 +197,10 @@ fn command_line() -> String {
     let quoted = |argument: &OsStr| {
         let text = argument.to_string_lossy();
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
-        if !text.is_empty() && text.chars().all(is_plain) { text.into_owned() } else { format!("'{text}'") }
+        match !text.is_empty() && text.chars().all(is_plain) {
+            true => text.into_owned(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        }
     };
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| quoted(&argument)).collect();
     format!("longstrand {}", arguments.join(" "))
