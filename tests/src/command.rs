@@ -84,6 +84,13 @@ impl Longstrand {
         Finished::of(self, &self.prepare(shell).output().expect("a shell starts"))
     }
 
+    /// Runs it without a standard output.
+    pub fn run_without_stdout(&self) -> Finished {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-", self.binary]);
+        Finished::of(self, &self.prepare(shell).output().expect("a shell starts"))
+    }
+
     /// Runs it and asserts that it succeeds.
     pub fn succeeds(&self) -> Finished {
         let finished = self.run();

@@ -263,11 +263,11 @@ fn gradients_are_what_the_loss_does_nearby() {
     for case in LANGUAGE_MODELS {
         let Checkpoint { config, weights, .. } = checkpoint(case);
         let sequence = Sequence::random(9, 31).within(config.vocab_size);
-        let (_, gradients) = learn(Reference, &config, &weights, &[sequence.clone()], Chunking::Whole);
+        let (_, gradients) = learn(Reference, &config, &weights, std::slice::from_ref(&sequence), Chunking::Whole);
         let gradients = gradients.fold(&config, &weights);
         check_differences(case, &config, &weights, &gradients, |weights| mean_loss(&config, weights, &sequence));
         for chunk in [4, 1] {
-            let (_, parts) = learn(Reference, &config, &weights, &[sequence.clone()], chunks_of(chunk));
+            let (_, parts) = learn(Reference, &config, &weights, std::slice::from_ref(&sequence), chunks_of(chunk));
             assert_same(
                 &format!("{case} in chunks of {chunk}"),
                 &config,
@@ -305,11 +305,11 @@ fn mamba2_learns_in_both_directions() {
             layer.reverse = Some(reverse);
         }
         let sequence = Sequence::random(9, 37);
-        let (_, gradients) = learn(Reference, &config, &weights, &[sequence.clone()], Chunking::Whole);
+        let (_, gradients) = learn(Reference, &config, &weights, std::slice::from_ref(&sequence), Chunking::Whole);
         let gradients = gradients.fold(&config, &weights);
         let what = format!("tied {tied}");
         check_differences(&what, &config, &weights, &gradients, |weights| mean_loss(&config, weights, &sequence));
-        let (_, parts) = learn(Reference, &config, &weights, &[sequence.clone()], chunks_of(4));
+        let (_, parts) = learn(Reference, &config, &weights, std::slice::from_ref(&sequence), chunks_of(4));
         assert_same(&what, &config, &parts.fold(&config, &weights), &gradients, 1e-11);
         let (_, narrow) = learn(Cpu::new(Level::widest()), &config, &weights, &[sequence], chunks_of(4));
         let narrow = narrow.fold(&config, &weights).map(widen);

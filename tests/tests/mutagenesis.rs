@@ -257,6 +257,30 @@ fn outputs_that_belong_to_other_files() {
 }
 
 #[test]
+fn outputs_that_cannot_be_written_are_told_before_anything_is_computed() {
+    let bench = Bench::new(Family::CaduceusPh);
+    fs::create_dir(bench.workdir.path("folder")).expect("a folder");
+    let before = bench.workdir.names();
+    for (flag, name, says) in [
+        ("--tsv", "nowhere/out.tsv", "nowhere: there is no such folder"),
+        ("--svg", "nowhere/out.svg", "nowhere: there is no such folder"),
+        ("--svg", "folder", "folder exists and is not a file"),
+        ("--tsv", "folder", "folder exists and is not a file"),
+    ] {
+        for options in ["", "--force"] {
+            // With so long a context it would take hours.
+            let command = bench.mutagenesis("chr7:1-2,000", "out.parquet").args("--context 8192").args(options);
+            let started = std::time::Instant::now();
+            command.arg(flag).arg(bench.workdir.path(name)).fails(ERROR, &[says]);
+            assert!(started.elapsed().as_secs() < 30, "{name}");
+            assert_eq!(bench.workdir.names(), before, "{name}");
+        }
+    }
+    let command = bench.mutagenesis("chr7:1-5", "out.parquet").args("--force --tsv");
+    command.arg(bench.workdir.path("model/config.json")).fails(USAGE, &["is a file of the model"]);
+}
+
+#[test]
 fn a_context_beyond_what_the_model_was_trained_at_is_told() {
     let workdir = Workdir::new(env!("CARGO_BIN_EXE_longstrand-under-test"), Family::CaduceusPh);
     let contig = Contig::random("chr7", 20_000, 31);

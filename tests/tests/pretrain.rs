@@ -1,5 +1,6 @@
 //! `longstrand pretrain`: runs that are stopped in every way and end with the same bytes.
 
+#![allow(clippy::print_stdout, reason = "a failure is to be made again with the same moments")]
 #![cfg(target_os = "linux")]
 
 use std::{

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_tests::{
     CHR20, CHR20_VARIANTS, data,
-    likelihood::{encode, log_probabilities},
+    likelihood::{causal_log_probabilities, encode, log_probabilities, reverse_complement},
     synthetic::Family,
     variants::{Contig, Scores, record, vcf},
     workdir::Workdir,
@@ -77,9 +77,11 @@ fn first_and_last_bases() {
     let scores = bench.scores(&records, "--score masked,embedding --strand both");
     let starts = ["0", "0", "38976", "38967", "38976", "0", "0", "0"];
     assert_eq!(scores.texts("window_start"), starts);
-    let ends = ["1024", "1024", "40000", "39991", "40000", "300", "300", "300"];
+    let ends = ["1024", "1024", "40000", "40000", "40000", "300", "300", "300"];
     assert_eq!(scores.texts("window_end"), ends);
-    assert!(scores.numbers("embedding_l2").iter().all(Option::is_some));
+    for column in ["embedding_l2", "embedding_cosine"] {
+        assert!(scores.values(column).iter().all(|distance| *distance > 0.0), "{:?}", scores.values(column));
+    }
     let lengths_change = [false, true, true, true, false, false, false, true];
     for (masked, lengths_change) in scores.numbers("masked").iter().zip(lengths_change) {
         assert_eq!(masked.is_none(), lengths_change);
@@ -118,11 +120,63 @@ fn first_and_last_bases_of_a_causal_model() {
     for anchor in ["window", "block", "contig"] {
         // The longest tail ends with the contig.
         for tail in ["0", "200", "18446744073709551615"] {
-            let scores = bench.scores(&records, &format!("--anchor {anchor} --context 512 --tail {tail}"));
+            let tail = if anchor == "window" { String::new() } else { format!("--tail {tail}") };
+            let scores = bench.scores(&records, &format!("--anchor {anchor} --context 512 {tail}"));
             for column in ["likelihood_forward", "likelihood_reverse", "likelihood_per_base"] {
                 assert!(scores.values(column).iter().all(|score| score.is_finite()), "{anchor} {tail} {column}");
             }
         }
+    }
+}
+
+/// The reference and the edited sequence as windows of `context` bases have them: both from the same base on, or each up to the
+/// contig's end where there are not enough bases for that.
+fn windows(contig: &[u8], at: usize, replaced: usize, alternate: &[u8], context: usize) -> [Vec<u8>; 2] {
+    let edited = [&contig[..at], alternate, &contig[at + replaced..]].concat();
+    let behind = contig.len() - at - replaced;
+    let start = |length: usize| (at - context / 2).min(length - context);
+    let starts = match alternate.len().abs_diff(replaced) <= behind {
+        true => [start(contig.len().min(edited.len())); 2],
+        false => [start(contig.len()), start(edited.len())],
+    };
+    [contig[starts[0]..][..context].to_vec(), edited[starts[1]..][..context].to_vec()]
+}
+
+#[test]
+fn insertions_and_deletions_near_the_right_end() {
+    const CONTEXT: usize = 64;
+    let bench = Bench::new(Family::Mamba);
+    let checkpoint = Checkpoint::load(bench.workdir.path("model")).expect("the model");
+    let long = &bench.long;
+    let (mut records, mut sequences) = (Vec::new(), Vec::new());
+    // As VCF has it: the base before what is inserted or left out.
+    let mut add = |position: usize, replaced: usize, inserted: &str| {
+        let first = long.at(position..position + 1);
+        let alternate = format!("{first}{inserted}");
+        records.push(long.record(position, replaced, &alternate));
+        sequences.push(windows(&long.bases, position - 1, replaced, alternate.as_bytes(), CONTEXT));
+    };
+    let end = long.bases.len();
+    for behind in [0, 1, 5, 10, 14, 15, 16, 17, 31, 32, 40, 200] {
+        add(end - behind, 1, "GATTACAGATTACAGA");
+    }
+    for (position, replaced) in
+        [(end - 9, 10), (end - 1, 2), (end - 20, 12), (end - 25, 20), (end - 60, 12), (end - 300, 12)]
+    {
+        add(position, replaced, "");
+    }
+    let scores = bench.scores(&records, &format!("--score likelihood,embedding --context {CONTEXT}"));
+    let log_p = |bases: &[u8]| causal_log_probabilities(&checkpoint, &encode(&checkpoint, bases)).iter().sum::<f64>();
+    let (forward, reverse) = (scores.values("likelihood_forward"), scores.values("likelihood_reverse"));
+    let distances = scores.values("embedding_l2");
+    for (i, [reference, alternate]) in sequences.iter().enumerate() {
+        let turned = [reference, alternate].map(|bases| reverse_complement(bases));
+        for (found, expected) in
+            [(forward[i], log_p(alternate) - log_p(reference)), (reverse[i], log_p(&turned[1]) - log_p(&turned[0]))]
+        {
+            assert!((found - expected).abs() < 1e-9, "{}: expected {expected}, found {found}", records[i]);
+        }
+        assert!(forward[i] != 0.0 && distances[i] > 0.0, "{}", records[i]);
     }
 }
 
@@ -430,13 +484,14 @@ fn ends_that_records_tell() {
         at("<DEL>", "."),
         bench.long.record(500, 4, "A"),
         at("<NON_REF>", "END=700"),
+        at("<CNV>", "SVLEN=500"),
     ];
     let scores = bench.scores(&records, "--score embedding");
     let (told, disagrees, none) = ("", "end_and_svlen_disagree", "no_end");
-    let others = ["symbolic_allele", none, "", "unspecified_allele"];
+    let others = ["symbolic_allele", none, "", "unspecified_allele", "symbolic_allele"];
     let expected = [told, disagrees, disagrees, told, told, told, disagrees];
     assert_eq!(scores.texts("reason"), [&expected[..], &others].concat());
-    let ends = ["520", "", "", "520", "530", "520", "", "500", "", "503", "700"];
+    let ends = ["520", "", "", "520", "530", "520", "", "500", "", "503", "700", "1000"];
     assert_eq!(scores.texts("end"), ends);
     // An end that the reference does not have.
     let beyond = at("<DEL>", "END=40001");
@@ -449,6 +504,34 @@ fn ends_that_records_tell() {
         let options = format!("--score embedding --ref-mismatch {policy}");
         assert_eq!(bench.reasons(std::slice::from_ref(&beyond), &options), ["not_in_reference"]);
     }
+}
+
+#[test]
+fn positions_and_lengths_of_63_bits() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let last = i64::MAX as usize;
+    let deletion = |length: u64| format!("long\t5\t.\t{}\t<DEL>\t.\t.\tSVLEN={length}", bench.long.at(5..6));
+    let records = [
+        record("long", last, "A", "C"),
+        record("long", last - 1, "AC", "A"),
+        deletion(i64::MAX as u64),
+        deletion(i64::MAX as u64 - 5),
+        deletion(u64::MAX),
+    ];
+    let variants = bench.workdir.write("in.vcf", bench.vcf(&records));
+    let output = bench.workdir.path("out.parquet");
+    let command = bench.workdir.score(variants, bench.reference()).args("--score embedding --ref-mismatch skip");
+    command.arg("--parquet").arg(&output).succeeds();
+    let scores = Scores::read_parquet(&output);
+    let (nowhere, none) = ("not_in_reference", "no_end");
+    assert_eq!(scores.texts("reason"), [nowhere, nowhere, none, nowhere, none]);
+    let last = last.to_string();
+    assert_eq!(scores.texts("end"), [&*last, &*last, "", &*last, ""]);
+    bench.refused(
+        &[record("long", i64::MAX as usize, "AC", "A")],
+        "--ref-mismatch skip",
+        &["line 6: long:9223372036854775807: expected a REF that ends at position 9223372036854775807 at most, found 2 bases"],
+    );
 }
 
 #[test]

@@ -413,6 +413,15 @@ fn outputs_that_may_not_be_written() {
     bench.score("in.vcf").arg("-o").arg(path("out.txt")).fails(USAGE, &["-o: expected a name that ends in", ".bcf"]);
     assert_eq!((bench.workdir.names(), bench.workdir.text("in.vcf")), (before, input));
 
+    let (config, kept) = (path("model/config.json"), bench.bytes("model/config.json"));
+    let model = bench.score("in.vcf").args("--force --tsv").arg(&config);
+    model.fails(USAGE, &["config.json is a file of the model"]);
+    assert!(bench.bytes("model/config.json") == kept);
+    let part = bench.score("in.vcf").args("--force --parquet").arg(path("e")).arg("--tsv");
+    part.arg(path("e/part-00000.parquet")).fails(USAGE, &["lies among the parts of the output", "e"]);
+    assert!(!path("e").exists());
+    bench.score("in.vcf").args("--force --tsv").arg(path("model")).fails(ERROR, &["model exists and is not a file"]);
+
     for (flag, name) in [("-o", "out.vcf"), ("--tsv", "out.tsv"), ("--parquet", "out.parquet")] {
         let kept = bench.workdir.write(name, "what was here before");
         bench.score("in.vcf").arg(flag).arg(&kept).fails(ERROR, &["exists", "--force"]);
@@ -539,6 +548,13 @@ fn a_stopped_run_is_resumed_to_the_same_bytes() {
             assert!(!long.bench.workdir.path(name).exists(), "{name} after {signal}");
         }
     }
+    // Nor is a file replaced that has appeared in the meantime.
+    for (name, says) in [("out.vcf", "out.vcf exists"), ("out.tsv", "out.tsv exists"), ("out.parquet", "out.parquet")] {
+        let stranger = long.bench.workdir.write(name, vcf(&[], ["chr1\t5\t.\tA\tC\t.\t.\t."]));
+        long.run("out", "--resume").fails(ERROR, &[says]);
+        assert!(long.bench.workdir.text(name).ends_with("chr1\t5\t.\tA\tC\t.\t.\t.\n"), "{name}");
+        fs::remove_file(stranger).expect("a file");
+    }
     // Who does not say --resume does not throw away what there is, and another question does not go on with it.
     long.run("out", "").fails(ERROR, &["--resume", "--force"]);
     for options in ["--resume --context 128", "--resume --strand forward", "--resume --ref-mismatch skip"] {
@@ -592,7 +608,7 @@ fn what_a_killed_run_leaves_goes_with_the_next_and_a_live_run_keeps_its_own() {
         let written = long.temporaries();
         assert_eq!(written.len(), 2, "{written:?}");
         // Who may not write must not remove either.
-        for refused in ["--resume", "--force"] {
+        for refused in ["", "--resume", "--force"] {
             run(refused).fails(ERROR, &["another process is writing"]);
             assert_eq!(long.temporaries(), written);
         }
@@ -606,6 +622,93 @@ fn what_a_killed_run_leaves_goes_with_the_next_and_a_live_run_keeps_its_own() {
         assert_eq!(long.temporaries(), others, "{options}");
         assert!(path("x.vcf.gz.tbi").exists());
         others.iter().for_each(|name| fs::remove_file(path(name)).expect("a file"));
+    }
+}
+
+#[test]
+fn a_run_that_was_to_replace_outputs_does_so_when_it_is_resumed() {
+    let long = Long::new();
+    long.bench.workdir.write("out.tsv", "of another run");
+    let mut running = long.run("out", "--force").start();
+    long.wait_for_answers(&mut running, "out", 0);
+    running.signal("KILL");
+    running.finish();
+    assert_eq!(long.bench.workdir.text("out.tsv"), "of another run");
+    long.run("out", "--resume").succeeds();
+    assert_eq!(Scores::parse(&long.bench.workdir.text("out.tsv")).rows().len(), 9_499);
+}
+
+#[test]
+fn contigs_are_declared_as_the_records_name_theirs() {
+    let workdir = Workdir::new(BINARY, Family::CaduceusPh);
+    for (contigs, record, expected) in [
+        (["20", "MT"], "chr20", ["chr20", "chrM"]),
+        (["chr20", "chrM"], "20", ["20", "MT"]),
+        (["chrM", "chr20"], "MT", ["MT", "20"]),
+    ] {
+        let contigs = contigs.map(|name| Contig::random(name, 500, 3));
+        let genome = workdir.write("genome.fa", contigs[0].fasta() + &contigs[1].fasta());
+        let known = contigs.iter().find(|contig| record.ends_with(&contig.name[contig.name.len() - 1..]));
+        let known = known.unwrap_or(&contigs[0]);
+        let line = known.snv(77);
+        let line = format!("{record}{}", &line[line.find('\t').expect("columns")..]);
+        let variants = workdir.write("in.vcf", vcf(&[], [line]));
+        let streamed = workdir.score("-", genome).stdin(variants).args("--context 64 --force -o");
+        streamed.arg(workdir.path("out.bcf")).succeeds();
+        let header = VariantReader::open(&workdir.path("out.bcf"), &[]).expect("an output").header().clone();
+        let names: Vec<&str> = header.contigs().iter().map(|contig| contig.name.as_str()).collect();
+        assert_eq!(names, expected);
+    }
+}
+
+#[test]
+fn an_allele_beside_none_keeps_its_score() {
+    let bench = Bench::new(Family::CaduceusPh);
+    let [contig, _] = &bench.contigs;
+    let other = contig.snv(700).split('\t').nth(4).expect("ALT").to_owned();
+    let records = [format!(".,{other}"), format!(",{other}")].map(|alternates| contig.record(700, 1, &alternates));
+    bench.write("in.vcf", &records);
+    let table = bench.score("in.vcf").args("--context 64 --tsv - -o").arg(bench.workdir.path("out.vcf")).succeeds();
+    let table = Scores::parse(&table.stdout);
+    let score = table.numbers("masked")[1].expect("a score") as f32;
+    assert_eq!(table.texts("reason"), ["no_alternate", "", "no_alternate", ""]);
+    for line in body(&bench.workdir.text("out.vcf")) {
+        let found = line.split("LS_MASKED=.,").nth(1).and_then(|rest| rest.split(';').next());
+        let found: f32 = found.and_then(|found| found.parse().ok()).unwrap_or_else(|| panic!("no score in {line}"));
+        assert!((found - score).abs() <= 1e-6 * score.abs(), "{line}");
+    }
+}
+
+#[test]
+fn a_model_of_any_name_leaves_a_header_that_can_be_read() {
+    let bench = Bench::new(Family::CaduceusPh);
+    bench.write("in.vcf", &bench.records(10));
+    let model = bench.workdir.path("of \"two\"\nlines, \\");
+    fs::create_dir(&model).expect("a folder");
+    for entry in fs::read_dir(bench.workdir.path("model")).expect("the model") {
+        let file = entry.expect("a file").path();
+        fs::copy(&file, model.join(file.file_name().expect("a name"))).expect("a copy");
+    }
+    for name in ["out.vcf", "out.bcf"] {
+        let output = bench.workdir.path(name);
+        let score = |options: &str| {
+            let command =
+                Longstrand::at(BINARY).arg("score").arg(bench.workdir.path("in.vcf")).args("--context 64 -q -f");
+            command.arg(bench.reference()).model(&model).args(options).arg("-o").arg(&output)
+        };
+        score("").succeeds();
+        let mut reader = VariantReader::open(&output, &[]).expect("an output");
+        let mut records = 0;
+        while reader.read().expect("a record").is_some() {
+            records += 1;
+        }
+        assert_eq!(records, 10, "{name}");
+        let before = bench.bytes(name);
+        score("--resume").succeeds();
+        assert!(bench.bytes(name) == before, "{name}");
+        if has_bcftools() {
+            assert_eq!(bcftools("view --no-version -H", &output).lines().count(), 10, "{name}");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Twenty steps of training against the published reference code.
 
+#![allow(clippy::result_large_err, reason = "the errors are those that the loop has")]
+
 use std::num::NonZeroUsize;
 
 use longstrand_kernels::simd::Level;

@@ -62,7 +62,7 @@ pub(super) fn score(
     let plan = Plan::new(job, checkpoint, level)?;
     let (column, tokens) = (plan.columns()[0], Tokens::default());
     let start = Instant::now();
-    plan.run(checkpoint, &tokens)?;
+    plan.run(&tokens)?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(Scored { seconds, tokens: tokens.0.into_inner(), scores: read_column(&table, column, snvs.len())? })
 }

@@ -6,6 +6,7 @@ pub mod general;
 pub mod model;
 pub mod number;
 pub mod output;
+pub mod region;
 pub mod score;
 
 use clap::Parser;

@@ -3,3 +3,4 @@
 pub mod cache;
 pub mod cuda;
 pub mod memory;
+pub mod standard_output;

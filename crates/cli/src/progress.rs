@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::failure::say;
 
@@ -224,9 +224,9 @@ fn style(measure: Measure, has_end: bool) -> ProgressStyle {
         Measure::Counted(unit) => unit,
     };
     let template = match (measure, has_end) {
-        (Measure::Bases, true) => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {eta} left{msg}",
+        (Measure::Bases, true) => "{wide_bar} {percent:>3}%  {done} of {all}  {rate}  {left}{msg}",
         (Measure::Bases, false) => "{spinner} {done}  {rate}  {elapsed}{msg}",
-        (Measure::Counted(_), true) => "{wide_bar} {percent:>3}%  {pos} of {len} {unit}  {eta} left{msg}",
+        (Measure::Counted(_), true) => "{wide_bar} {percent:>3}%  {pos} of {len} {unit}  {left}{msg}",
         (Measure::Counted(_), false) => "{spinner} {pos} {unit}  {elapsed}{msg}",
     };
     let bases = |bases: f64| -> String { format_bases(bases) };
@@ -237,6 +237,12 @@ fn style(measure: Measure, has_end: bool) -> ProgressStyle {
         })
         .with_key("all", move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
             let _ = to.write_str(&bases(state.len().unwrap_or(0) as f64));
+        })
+        .with_key("left", |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // Nothing tells before the first step is done.
+            if state.pos() > 0 {
+                let _ = write!(to, "{:#} left", HumanDuration(state.eta()));
+            }
         })
         .with_key("unit", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             let _ = to.write_str(unit);

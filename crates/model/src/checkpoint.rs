@@ -7,7 +7,7 @@
 //! Files are read whole and weights are widened to f32, so that loading takes up to twice the file's size in memory.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use longstrand_kernels::simd::Level;
 use longstrand_seq::vocab::Vocabulary;
@@ -65,6 +65,8 @@ pub struct Checkpoint {
     pub digest: String,
     /// Element types of the weights on disk, each once.
     pub stored_types: Vec<StoredType>,
+    /// The files that it was read from, which no output may replace; none for one that lies in no files.
+    pub files: Vec<PathBuf>,
 }
 
 impl Checkpoint {
@@ -90,8 +92,11 @@ impl Checkpoint {
         config.trained_context = tokenizer.max_length.or_else(of_name).or(config.trained_context);
         let mut digest = PiecesDigest::default();
         digest.add(&config_json);
-        let tensors = read_weights(&files.weights, &mut digest)?;
-        Self::assemble(files.name, config, tokenizer, tensors, digest)
+        let mut read = vec![config_path];
+        read.extend(tokenizer::FILES.map(|file| files.folder.join(file)));
+        let tensors = read_weights(&files.weights, &mut digest, &mut read)?;
+        let checkpoint = Self::assemble(files.name, config, tokenizer, tensors, digest)?;
+        Ok(Self { files: read, ..checkpoint })
     }
 
     /// Reads a checkpoint from the bytes of its config and of its one weight file, safetensors or PyTorch archive.
@@ -159,6 +164,7 @@ impl Checkpoint {
             tokenizer: alphabet.name().into(),
             digest: digest.finish(),
             stored_types: tensors.types().to_vec(),
+            files: Vec::new(),
         })
     }
 }
@@ -204,8 +210,9 @@ impl Format {
     }
 }
 
-/// Reads a weight file, or all shards of an index.
-fn read_weights(path: &Path, digest: &mut PiecesDigest) -> Result<Tensors, CheckpointError> {
+/// Reads a weight file, or all shards of an index, and tells which files these are.
+fn read_weights(path: &Path, digest: &mut PiecesDigest, files: &mut Vec<PathBuf>) -> Result<Tensors, CheckpointError> {
+    files.push(path.into());
     let mut tensors = Tensors::new(path.display().to_string());
     if path.extension().is_none_or(|extension| extension != "json") {
         let (bytes, entries) = read_file(path, digest)?;
@@ -217,6 +224,7 @@ fn read_weights(path: &Path, digest: &mut PiecesDigest) -> Result<Tensors, Check
         let (bytes, entries) = read_file(&file, digest)?;
         shards::check(path, &shard, &names, entries.iter().map(|(name, _)| name))?;
         tensors.add(file.display().to_string(), bytes, entries)?;
+        files.push(file);
     }
     Ok(tensors)
 }

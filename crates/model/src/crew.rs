@@ -143,3 +143,77 @@ fn each<T: Send>(lanes: &mut [Lane<T>], work: &(impl Fn(&mut T) + Sync)) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longstrand_kernels::Cpu;
+    use longstrand_kernels::simd::Level;
+
+    use super::*;
+    use crate::Model;
+    use crate::Scratch;
+    use crate::checkpoint::Checkpoint;
+
+    #[derive(Debug)]
+    enum Failed {
+        At(usize),
+        Threads,
+    }
+
+    impl From<ThreadPoolBuildError> for Failed {
+        fn from(_: ThreadPoolBuildError) -> Self {
+            Self::Threads
+        }
+    }
+
+    fn crew(threads: usize) -> Crew<Scratch<f32>> {
+        let model = Model::new(Cpu::new(Level::widest()), &Checkpoint::builtin().unwrap());
+        Crew::new(NonZeroUsize::new(threads).unwrap(), model.scratch())
+    }
+
+    /// Does jobs 0..n, of which some fail. Returns those that were begun, in order, and the job whose error came back.
+    fn begun(
+        crew: &mut Crew<Scratch<f32>>,
+        n: usize,
+        fails: &[usize],
+        is_together: bool,
+    ) -> (Vec<usize>, Option<usize>) {
+        let begun = Mutex::new(Vec::new());
+        let work = |job: usize, _: &mut Scratch<f32>| {
+            begun.lock().unwrap().push(job);
+            if fails.contains(&job) { Err(Failed::At(job)) } else { Ok(()) }
+        };
+        let jobs = (0..n).collect();
+        let result = if is_together { crew.together(jobs, work) } else { crew.side_by_side(jobs, work) };
+        let failed = result.err().map(|error| match error {
+            Failed::At(job) => job,
+            Failed::Threads => panic!("no threads"),
+        });
+        (begun.into_inner().unwrap(), failed)
+    }
+
+    #[test]
+    fn jobs_are_begun_in_order_up_to_the_first_error() {
+        let mut alone = crew(1);
+        for is_together in [true, false] {
+            assert_eq!(begun(&mut alone, 5, &[], is_together), (vec![0, 1, 2, 3, 4], None));
+            assert_eq!(begun(&mut alone, 5, &[2, 3], is_together), (vec![0, 1, 2], Some(2)));
+            assert_eq!(begun(&mut alone, 0, &[], is_together), (vec![], None));
+        }
+        assert_eq!(begun(&mut crew(3), 5, &[2, 3], true), (vec![0, 1, 2], Some(2)));
+    }
+
+    #[test]
+    fn side_by_side_all_jobs_are_done_once_and_none_is_begun_after_an_error() {
+        let mut crew = crew(3);
+        let (mut done, failed) = begun(&mut crew, 200, &[], false);
+        done.sort_unstable();
+        assert_eq!((done, failed), ((0..200).collect(), None));
+        // The first job fails: only what other threads had begun by then is done.
+        let (done, failed) = begun(&mut crew, 100_000, &[0], false);
+        assert!(failed == Some(0) && done.contains(&0) && done.len() < 100_000, "{failed:?} {}", done.len());
+        // Of several errors one comes back, and it is a job's that was begun.
+        let (done, failed) = begun(&mut crew, 50, &[3, 4, 5], false);
+        assert!(failed.is_some_and(|job| [3, 4, 5].contains(&job) && done.contains(&job)), "{failed:?}");
+    }
+}

@@ -19,7 +19,7 @@ pub trait Watch: Sync {
         let _ = bases;
     }
 
-    /// How many of what the run counts have been written, and how many there will be where that is known.
+    /// How many of what the run counts are done, those being worked on in part, and how many there will be where that is known.
     fn counted(&self, done: u64, all: Option<u64>) {
         let _ = (done, all);
     }

@@ -15,7 +15,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 fn checkpoint(name: &str) -> Checkpoint {
-    Checkpoint::load(repository("tests/fixtures").join(name)).unwrap()
+    Checkpoint::load(repository("tests/fixtures").join(name)).expect("a value of the test")
 }
 
 fn yeast(regions: &[&str], lengths: &[u64], fractions: &[f64]) -> WindowsOf {
@@ -24,7 +24,7 @@ fn yeast(regions: &[&str], lengths: &[u64], fractions: &[f64]) -> WindowsOf {
         genome: GenomeOptions::default(),
         regions: regions.iter().map(ToString::to_string).collect(),
         beds: Vec::new(),
-        lengths: lengths.iter().map(|&length| NonZeroU64::new(length).unwrap()).collect(),
+        lengths: lengths.iter().map(|&length| NonZeroU64::new(length).expect("a value of the test")).collect(),
         max_ambiguous: 0.1,
         maskings: fractions.iter().map(|&select| Masking { select, ..Masking::default() }).collect(),
         seed: 1,
@@ -32,7 +32,11 @@ fn yeast(regions: &[&str], lengths: &[u64], fractions: &[f64]) -> WindowsOf {
 }
 
 fn measured(input: Input, threads: usize, checkpoint: &Checkpoint) -> Result<Vec<Measured>, EvaluateError> {
-    let evaluation = Evaluation { input, limit: NonZeroU64::new(20), threads: NonZeroUsize::new(threads).unwrap() };
+    let evaluation = Evaluation {
+        input,
+        limit: NonZeroU64::new(20),
+        threads: NonZeroUsize::new(threads).expect("a value of the test"),
+    };
     evaluation.run(checkpoint, Level::widest(), &Unwatched)
 }
 
@@ -40,8 +44,8 @@ fn measured(input: Input, threads: usize, checkpoint: &Checkpoint) -> Result<Vec
 fn classes_add_up_and_threads_change_nothing() {
     let ph = checkpoint("caduceus-ph");
     let windows = || Input::Genome(yeast(&["I:1,001-9,000"], &[100, 700], &[0.15, 0.5]));
-    let one = measured(windows(), 1, &ph).unwrap();
-    assert_eq!(one, measured(windows(), 3, &ph).unwrap());
+    let one = measured(windows(), 1, &ph).expect("a value of the test");
+    assert_eq!(one, measured(windows(), 3, &ph).expect("a value of the test"));
     let shapes: Vec<_> = one.iter().map(|m| (m.length, m.selected, m.windows, m.left_out)).collect();
     let expected =
         [(100, Some(0.15), 20, 0), (100, Some(0.5), 20, 0), (700, Some(0.15), 11, 1), (700, Some(0.5), 11, 1)];
@@ -58,7 +62,11 @@ fn classes_add_up_and_threads_change_nothing() {
             assert!((sum(parts, |total| total.loss) / all.loss - 1.0).abs() < 1e-12);
         }
         let bases = (measured.length * measured.windows) as f64;
-        assert!((all.targets as f64 / bases / measured.selected.unwrap() - 1.0).abs() < 0.1, "{}", all.targets);
+        assert!(
+            (all.targets as f64 / bases / measured.selected.expect("a value of the test") - 1.0).abs() < 0.1,
+            "{}",
+            all.targets
+        );
         assert!((of(Class::Masked).targets as f64 / all.targets as f64 - 0.8).abs() < 0.1);
         let curve: f64 = measured.tally.curve().stretches().map(|stretch| stretch.total.loss).sum();
         assert!((curve / all.loss - 1.0).abs() < 1e-12);
@@ -68,7 +76,8 @@ fn classes_add_up_and_threads_change_nothing() {
 #[test]
 fn a_causal_model_is_asked_for_every_next_base() {
     let causal = checkpoint("hf-mamba");
-    let measured = measured(Input::Genome(yeast(&["I:1,001-2,000"], &[250], &[0.15])), 2, &causal).unwrap();
+    let measured =
+        measured(Input::Genome(yeast(&["I:1,001-2,000"], &[250], &[0.15])), 2, &causal).expect("a value of the test");
     let [measured] = &measured[..] else { panic!("one length") };
     assert_eq!((measured.selected, measured.windows, measured.tally.total(Class::All).targets), (None, 4, 4 * 249));
     assert_eq!(measured.tally.total(Class::Masked).targets, 0);

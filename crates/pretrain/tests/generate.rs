@@ -11,25 +11,27 @@ use longstrand_model::{Chunking, Model, Observer, Request, Tap, Unwatched};
 use longstrand_pretrain::generate::{Choice, GenerateError, Generation};
 
 fn checkpoint(name: &str) -> Checkpoint {
-    Checkpoint::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)).unwrap()
+    Checkpoint::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name))
+        .expect("a value of the test")
 }
 
 fn generation(prompts: Option<PathBuf>, samples: u64, length: u64, threads: usize) -> Generation {
     Generation {
         prompts,
-        samples: NonZeroU64::new(samples).unwrap(),
-        length: NonZeroU64::new(length).unwrap(),
-        choice: Choice::new(1.0, 4).unwrap(),
+        samples: NonZeroU64::new(samples).expect("a value of the test"),
+        length: NonZeroU64::new(length).expect("a value of the test"),
+        choice: Choice::new(1.0, 4).expect("a value of the test"),
         keep_prompt: false,
         seed: 3,
-        threads: NonZeroUsize::new(threads).unwrap(),
+        threads: NonZeroUsize::new(threads).expect("a value of the test"),
     }
 }
 
 fn drawn(generation: &Generation) -> String {
     let mut out = Vec::new();
-    let generated = generation.run(&checkpoint("hf-mamba"), Level::widest(), &mut out, &Unwatched).unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let generated =
+        generation.run(&checkpoint("hf-mamba"), Level::widest(), &mut out, &Unwatched).expect("a value of the test");
+    let text = String::from_utf8(out).expect("a value of the test");
     assert_eq!(generated.samples, text.matches('>').count() as u64);
     text
 }
@@ -37,7 +39,7 @@ fn drawn(generation: &Generation) -> String {
 /// The sequences of FASTA text.
 fn sequences(text: &str) -> Vec<String> {
     let records = text.split('>').skip(1);
-    records.map(|record| record.split_once('\n').unwrap().1.replace('\n', "")).collect()
+    records.map(|record| record.split_once('\n').expect("a value of the test").1.replace('\n', "")).collect()
 }
 
 #[test]
@@ -67,7 +69,7 @@ impl Observer<f32> for Likeliest {
     fn logits(&mut self, _: u64, rows: Rows<'_, f32>) {
         for t in 0..rows.len() {
             let logits = self.bases.map(|id| rows.row(t)[usize::from(id)]);
-            let best = (0..4).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+            let best = (0..4).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).expect("a value of the test");
             self.letters.push(b"ACGT"[best]);
         }
     }
@@ -75,11 +77,14 @@ impl Observer<f32> for Likeliest {
 
 #[test]
 fn the_likeliest_bases_are_those_of_one_pass_over_prompt_and_sample() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a value of the test");
     let prompts = folder.path().join("prompts.fa");
-    fs::write(&prompts, ">a some words\nACGTTGCAnacg\n>b\nT\n").unwrap();
-    let options =
-        Generation { choice: Choice::new(0.0, 4).unwrap(), keep_prompt: true, ..generation(Some(prompts), 2, 50, 2) };
+    fs::write(&prompts, ">a some words\nACGTTGCAnacg\n>b\nT\n").expect("a value of the test");
+    let options = Generation {
+        choice: Choice::new(0.0, 4).expect("a value of the test"),
+        keep_prompt: true,
+        ..generation(Some(prompts), 2, 50, 2)
+    };
     let text = drawn(&options);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('>')?.split(' ').next()).collect();
     assert_eq!(names, ["a_sample_1", "a_sample_2", "b_sample_1", "b_sample_2"]);
@@ -96,13 +101,13 @@ fn the_likeliest_bases_are_those_of_one_pass_over_prompt_and_sample() {
         let flow = model.encode(&ids, Chunking::Whole, &request, &mut model.scratch(), &mut likeliest);
         assert!(flow.is_continue());
         let expected = &likeliest.letters[prompt.len() - 1..sequence.len() - 1];
-        assert_eq!(sequence[prompt.len()..].as_bytes(), expected);
+        assert_eq!(&sequence.as_bytes()[prompt.len()..], expected);
     }
 }
 
 #[test]
 fn what_cannot_be_drawn_from_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a value of the test");
     let run = |generation: Generation, checkpoint: &Checkpoint| {
         generation.run(checkpoint, Level::widest(), &mut Vec::new(), &Unwatched).unwrap_err()
     };
@@ -110,7 +115,7 @@ fn what_cannot_be_drawn_from_is_refused() {
     let error = run(generation(None, 1, 5, 1), &checkpoint("caduceus-ph"));
     assert!(matches!(&error, GenerateError::Usage(told) if told.contains("reads both ways")), "{error}");
     let empty = folder.path().join("empty.fa");
-    fs::write(&empty, ">a\nAC\n>b\n>c\nT\n").unwrap();
+    fs::write(&empty, ">a\nAC\n>b\n>c\nT\n").expect("a value of the test");
     let error = run(generation(Some(empty), 1, 5, 1), &causal).to_string();
     assert!(error.ends_with("empty.fa: expected a prompt of one base or more, found none in record b"), "{error}");
     assert!(run(generation(Some(folder.path().join("none.fa")), 1, 5, 1), &causal).to_string().contains("none.fa"));

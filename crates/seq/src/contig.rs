@@ -22,6 +22,8 @@ pub struct Contig {
 pub struct Contigs {
     contigs: Vec<Contig>,
     spans: Vec<Vec<Range<u64>>>,
+    /// Whether the file has a contig from its start to its end, and not slices of it.
+    are_whole: Vec<bool>,
     by_name: HashMap<String, usize>,
     by_chromosome: HashMap<String, Vec<usize>>,
 }
@@ -34,11 +36,16 @@ impl Contigs {
     /// - two contigs have the same name
     pub fn new(contigs: Vec<Contig>) -> Result<Self, ContigError> {
         let spans = contigs.iter().map(|contig| std::iter::once(0..contig.length).collect()).collect();
-        Self::with_spans(contigs, spans)
+        let are_whole = vec![true; contigs.len()];
+        Self::with_spans(contigs, spans, are_whole)
     }
 
-    /// Takes contigs of which only some intervals (0-based, half-open) have bases.
-    pub(crate) fn with_spans(contigs: Vec<Contig>, spans: Vec<Vec<Range<u64>>>) -> Result<Self, ContigError> {
+    /// Takes contigs of which only some intervals (0-based, half-open) may have bases, and says which are whole.
+    pub(crate) fn with_spans(
+        contigs: Vec<Contig>,
+        spans: Vec<Vec<Range<u64>>>,
+        are_whole: Vec<bool>,
+    ) -> Result<Self, ContigError> {
         let mut by_name = HashMap::with_capacity(contigs.len());
         let mut by_chromosome: HashMap<String, Vec<usize>> = HashMap::new();
         for (i, contig) in contigs.iter().enumerate() {
@@ -48,7 +55,7 @@ impl Contigs {
             let chromosome = Chromosome::of(&contig.name);
             by_chromosome.entry(chromosome.name).or_default().push(i);
         }
-        Ok(Self { contigs, spans, by_name, by_chromosome })
+        Ok(Self { contigs, spans, are_whole, by_name, by_chromosome })
     }
 
     /// The number of contigs.
@@ -78,6 +85,15 @@ impl Contigs {
     /// When there are not so many contigs.
     pub fn spans(&self, contig: usize) -> &[Range<u64>] {
         &self.spans[contig]
+    }
+
+    /// The length of a contig in bases; none where the file has slices of it, which do not tell where it ends.
+    ///
+    /// # Panics
+    ///
+    /// When there are not so many contigs.
+    pub fn whole_length(&self, contig: usize) -> Option<u64> {
+        self.are_whole[contig].then(|| self.contigs[contig].length)
     }
 
     /// The contigs in the file's order.
@@ -130,6 +146,20 @@ impl Contigs {
             count: self.len(),
         }
     }
+}
+
+/// The name of a contig in a file that calls another one `like`: with or without `chr`, and `chrM` or `MT`. What is no
+/// chromosome keeps its name, as all do where `like` is none or an accession.
+///
+/// ```
+/// use longstrand_seq::contig::named_like;
+///
+/// assert_eq!(named_like("MT", "chr20"), "chrM");
+/// assert_eq!(named_like("NC_000021.9", "20"), "21");
+/// assert_eq!(named_like("scaffold_7", "chr20"), "scaffold_7");
+/// ```
+pub fn named_like(name: &str, like: &str) -> String {
+    alias::named_like(name, like).unwrap_or_else(|| name.to_owned())
 }
 
 /// A contig's name says nothing, or too much.

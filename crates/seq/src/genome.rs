@@ -42,6 +42,9 @@ use crate::{
 };
 use slice::Slices;
 
+/// What a genome is read from.
+const EXPECTED: &str = "a FASTA or 2bit file";
+
 /// How a genome is to be understood.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct GenomeOptions {
@@ -81,7 +84,11 @@ impl Genome {
     /// - two contigs have the same name
     /// - with `sliced_reference`, a record's length is not what its name says
     pub fn open(path: &Path, options: &GenomeOptions) -> Result<Self, Error> {
-        Self::from_input(Input::open(path)?, options)
+        let input = Input::open(path).map_err(|error| match error {
+            Error::Input(error) => InputError { expected: EXPECTED, ..error }.into(),
+            error => error,
+        })?;
+        Self::from_input(input, options)
     }
 
     /// Takes an input that was opened to see what it is. A pipe's FASTA is read whole into 2 bits a base.
@@ -161,8 +168,7 @@ fn open_storage(input: Input) -> Result<Opened, Error> {
 }
 
 fn wrong_kind(path: &Path, found: &str) -> Error {
-    let expected = "a FASTA or 2bit file";
-    InputError { path: path.into(), expected, found: found.into() }.into()
+    InputError { path: path.into(), expected: EXPECTED, found: found.into() }.into()
 }
 
 /// Bases are asked for that a genome does not have.

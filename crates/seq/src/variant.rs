@@ -15,6 +15,7 @@
 mod allele;
 mod bcf;
 mod error;
+mod extent;
 mod header;
 mod in_regions;
 mod index;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use allele::Allele;
 pub use error::{Place, RecordError, VariantError, VariantErrorKind};
+pub use extent::{Extents, NoEnd};
 pub use header::{HeaderContig, HeaderError, VariantHeader};
 pub use reader::VariantReader;
 pub use record::VariantRecord;

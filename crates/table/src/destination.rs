@@ -45,8 +45,8 @@ impl Destination {
         }
     }
 
-    /// The folder that the parts are written into.
-    pub(crate) fn parts_folder(&self) -> PathBuf {
+    /// The folder that the parts are written into: the output, or what lies hidden beside it until it is whole.
+    pub fn parts_folder(&self) -> PathBuf {
         match self {
             Self::Folder(path) => path.clone(),
             Self::File(path) => {

@@ -31,6 +31,7 @@ pub(crate) fn finished_file(
             remove_leftovers(destination)?;
             Ok(Some(Written { rows: footer.rows(), bytes: there.len(), files: 1 }))
         }
+        _ if path.is_dir() => Err(TableError::NotRegular(path.clone())),
         _ => Err(TableError::Exists(path.clone())),
     }
 }

@@ -32,7 +32,7 @@ pub enum TableError {
     NoFolder(PathBuf),
     /// A folder of parts is asked for where there is a file.
     NotAFolder(PathBuf),
-    /// The output is a pipe, a device or a socket.
+    /// The output is a folder, a pipe, a device or a socket.
     NotRegular(PathBuf),
     /// The output is there already, and neither resuming nor replacing it was asked for.
     Exists(PathBuf),
@@ -124,9 +124,7 @@ impl fmt::Display for TableError {
                 "{}: expected a folder, or the name of a file that ends in .parquet, found something else",
                 path.display()
             ),
-            Self::NotRegular(path) => {
-                write!(f, "{}: expected a regular file or none, found a pipe, device or socket", path.display())
-            }
+            Self::NotRegular(path) => write!(f, "{} exists and is not a file", path.display()),
             Self::Exists(path) => write!(f, "{} exists; --force replaces it", path.display()),
             Self::Unfinished { path, parts } => write!(
                 f,

@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use longstrand_seq::whole_file::WholeFile;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use crate::destination::{part_indices, part_path};
 use crate::error::TableError;
 use crate::footer::{Footer, Metadata, key_value, place};
+use crate::options::Existing;
 use crate::slices::Slices;
-use crate::whole_file;
+use crate::whole_file::NewFile;
 
 /// A part that is being written under a temporary name. Dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct OpenPart {
     path: PathBuf,
-    file: WholeFile,
+    file: NewFile,
     writer: ArrowWriter<File>,
     slices: Slices,
     rows: u64,
@@ -35,10 +35,11 @@ impl OpenPart {
         slices: Slices,
         schema: SchemaRef,
         properties: WriterProperties,
+        existing: Existing,
     ) -> Result<Self, TableError> {
         let path = part_path(folder, index);
-        let file = WholeFile::create(&path).map_err(TableError::io("create a file in", folder))?;
-        let mut writer = ArrowWriter::try_new(whole_file::handle(&file)?, schema, Some(properties))
+        let file = NewFile::create_in(folder, &path, existing)?;
+        let mut writer = ArrowWriter::try_new(file.handle()?, schema, Some(properties))
             .map_err(TableError::parquet("write", &path))?;
         for pair in place(index, first_row) {
             writer.append_key_value_metadata(key_value(&pair));
@@ -72,7 +73,7 @@ impl OpenPart {
             self.writer.append_key_value_metadata(key_value(pair));
         }
         self.writer.finish().map_err(TableError::parquet("write", &self.path))?;
-        whole_file::seal(self.file)
+        self.file.seal()
     }
 
     fn encode(&mut self, slice: &RecordBatch) -> Result<(), TableError> {

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::Path;
 
 use arrow_schema::SchemaRef;
-use longstrand_seq::whole_file::WholeFile;
 use parquet::arrow::ArrowWriter;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
@@ -16,7 +15,8 @@ use parquet::file::writer::SerializedFileWriter;
 use crate::destination::part_path;
 use crate::error::TableError;
 use crate::footer::{Footer, key_value};
-use crate::whole_file;
+use crate::options::Existing;
+use crate::whole_file::NewFile;
 
 /// Writes parts `0..parts` of `folder` as the file `path`. The tail of the last part's footer becomes the file's.
 /// Returns the file's size in bytes.
@@ -26,9 +26,10 @@ pub(crate) fn stitch(
     path: &Path,
     schema: SchemaRef,
     properties: WriterProperties,
+    existing: Existing,
 ) -> std::result::Result<u64, TableError> {
-    let file = WholeFile::create_in(folder, path).map_err(TableError::io("create a file in", folder))?;
-    let (mut writer, _) = ArrowWriter::try_new(whole_file::handle(&file)?, schema, Some(properties))
+    let file = NewFile::create_in(folder, path, existing)?;
+    let (mut writer, _) = ArrowWriter::try_new(file.handle()?, schema, Some(properties))
         .and_then(ArrowWriter::into_serialized_writer)
         .map_err(TableError::parquet("write", path))?;
     for index in 0..parts {
@@ -43,7 +44,7 @@ pub(crate) fn stitch(
         }
     }
     writer.finish().map_err(TableError::parquet("write", path))?;
-    whole_file::seal(file)
+    file.seal()
 }
 
 fn copy_group<W: Write + Send>(

@@ -6,11 +6,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use longstrand_seq::bgzip::BgzipWriter;
-use longstrand_seq::whole_file::WholeFile;
 
 use crate::error::TableError;
 use crate::options::Existing;
-use crate::whole_file;
+use crate::whole_file::{self, NewFile};
 
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -35,7 +34,7 @@ pub struct TextFile {
     /// The path, or what a stream is called in messages.
     name: PathBuf,
     sink: Sink,
-    file: Option<WholeFile>,
+    file: Option<NewFile>,
     bytes: u64,
 }
 
@@ -54,7 +53,7 @@ impl TextFile {
     /// - the file exists and is not to be replaced, or its folder is missing or cannot be written to
     pub fn create(path: &Path, existing: Existing) -> Result<Self, TableError> {
         let file = whole_file::create(path, existing)?;
-        let plain = buffered(whole_file::handle(&file)?);
+        let plain = buffered(file.handle()?);
         let sink = match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("gz"))) {
             true => Sink::Bgzip(BgzipWriter::new(plain)),
             false => Sink::Plain(plain),
@@ -85,10 +84,10 @@ impl TextFile {
     ///
     /// # Errors
     ///
-    /// - it cannot be written, or the file cannot take its name
+    /// - it cannot be written, or the file cannot take its name: another has it by now, and is not to be replaced
     pub fn finish(self) -> Result<u64, TableError> {
         self.sink.close().map_err(TableError::io("write", &self.name))?;
-        self.file.map_or(Ok(self.bytes), whole_file::seal)
+        self.file.map_or(Ok(self.bytes), NewFile::seal)
     }
 }
 

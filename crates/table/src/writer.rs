@@ -45,6 +45,7 @@ pub(crate) struct TableWriter {
     schema: SchemaRef,
     properties: WriterProperties,
     counts: RowCounts,
+    existing: Existing,
     /// Whether old parts are to be removed before the first new one gets its name.
     replaces_parts: bool,
     part: Option<OpenPart>,
@@ -83,6 +84,7 @@ impl TableWriter {
             schema,
             properties,
             counts,
+            existing,
             replaces_parts: existing == Existing::Replace,
             part: None,
             rows_before: sealed.rows,
@@ -131,6 +133,7 @@ impl TableWriter {
                 Slices::new(self.schema.clone(), self.counts.per_slice),
                 self.schema.clone(),
                 self.properties.clone(),
+                self.existing,
             )?,
         };
         Ok(self.part.insert(part))
@@ -155,7 +158,8 @@ impl TableWriter {
         let Destination::File(path) = &self.destination else {
             return written_parts(self.folder.path(), &self.sealed);
         };
-        let bytes = stitch(self.folder.path(), self.sealed.parts, path, self.schema.clone(), self.properties.clone())?;
+        let (schema, properties) = (self.schema.clone(), self.properties.clone());
+        let bytes = stitch(self.folder.path(), self.sealed.parts, path, schema, properties, self.existing)?;
         parts::remove(self.folder.path())?;
         Ok(Written { rows: self.sealed.rows, bytes, files: 1 })
     }

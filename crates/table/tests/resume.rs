@@ -88,7 +88,7 @@ fn a_run_killed_before_its_file_got_its_name_needs_no_rows() {
     writer.write(rows(layout(Precision::F32), 0..33)).unwrap();
     fs::create_dir(&path).unwrap();
     let error = writer.finish(end()).unwrap_err();
-    assert!(error.to_string().ends_with("out.parquet"), "{error}");
+    assert!(error.to_string().ends_with("out.parquet exists; --force replaces it"), "{error}");
     fs::remove_dir(&path).unwrap();
 
     let Opened::Complete(written) = try_open(&to, Existing::Resume).unwrap() else {

@@ -6,8 +6,11 @@ mod support;
 
 use std::fs;
 
-use longstrand_table::{Destination, Existing, Precision, TableError};
+use longstrand_table::{Destination, Existing, Precision, TableError, TextFile, TrackError, TrackForm, TrackWriter};
 use support::*;
+
+/// What gives an output its name.
+type Finish<'a> = Box<dyn FnOnce() -> Result<(), TableError> + 'a>;
 
 #[test]
 fn the_name_appears_at_the_end() {
@@ -72,6 +75,47 @@ fn an_existing_file_is_refused_and_stays_until_it_is_replaced() {
 }
 
 #[test]
+fn what_takes_the_name_in_the_meantime_stays_unless_it_is_to_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |existing| -> Finish<'_> {
+        let file = TextFile::create(&folder.path().join("out"), existing).unwrap();
+        Box::new(|| file.finish().map(drop))
+    };
+    let track = |form: TrackForm, existing| -> Finish<'_> {
+        let track = TrackWriter::create(&folder.path().join("out"), form, existing).unwrap();
+        Box::new(|| match track.finish() {
+            Ok(_) => Ok(()),
+            Err(TrackError::Output(error)) => Err(error),
+            Err(error) => panic!("{error}"),
+        })
+    };
+    let parquet = |existing| -> Finish<'_> {
+        let mut writer = open(&Destination::File(folder.path().join("out")), existing);
+        writer.write(rows(layout(Precision::F32), 0..5)).unwrap();
+        Box::new(|| writer.finish(end()).map(drop))
+    };
+    let path = folder.path().join("out");
+    for existing in [Existing::Refuse, Existing::Replace] {
+        for finish in [
+            text(existing),
+            track(TrackForm::BedGraph, existing),
+            track(TrackForm::BigWig, existing),
+            parquet(existing),
+        ] {
+            fs::write(&path, "mine").unwrap();
+            let finished = finish();
+            match existing {
+                Existing::Replace => finished.unwrap(),
+                _ => assert!(matches!(finished, Err(TableError::Exists(taken)) if taken == path)),
+            }
+            assert_eq!(fs::read(&path).unwrap() == b"mine", existing != Existing::Replace);
+            fs::remove_file(&path).unwrap();
+        }
+        let _ = fs::remove_dir_all(folder.path().join(".out.parts"));
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn a_link_counts_as_existing_and_is_replaced_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,10 +146,7 @@ fn what_is_neither_a_file_nor_a_folder_is_never_replaced() {
     for to in &outputs {
         for existing in [Existing::Refuse, Existing::Replace, Existing::Resume] {
             let error = try_open(to, existing).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("{}: expected a regular file or none, found a pipe, device or socket", to.path().display())
-            );
+            assert_eq!(error.to_string(), format!("{} exists and is not a file", to.path().display()));
         }
     }
     assert_eq!(names(folder.path()), ["link.parquet", "out.parquet"]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longstrand_seq::variant::Allele as Alternate;
+use longstrand_seq::variant::{Allele as Alternate, NoEnd};
 
 /// A change of the reference: the bases `start..start + reference.len()` become `alternate`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -147,6 +147,8 @@ pub(crate) enum Reason {
     NotInReference,
     /// The allele is longer than the context.
     LongerThanContext,
+    /// The alleles of the record that come before it have as many bases as are held of one record.
+    TooManyBases,
     /// The model gave a number that is infinite or none.
     NotFinite,
     /// The score is of substitutions, and the allele changes the length.
@@ -171,8 +173,18 @@ impl Reason {
             Self::ReferenceMismatch => "reference_mismatch",
             Self::NotInReference => "not_in_reference",
             Self::LongerThanContext => "longer_than_context",
+            Self::TooManyBases => "too_many_bases",
             Self::NotFinite => "not_finite",
             Self::NotASubstitution => "not_a_substitution",
+        }
+    }
+}
+
+impl From<NoEnd> for Reason {
+    fn from(why: NoEnd) -> Self {
+        match why {
+            NoEnd::Untold => Self::NoEnd,
+            NoEnd::Disagree => Self::EndAndSvlenDisagree,
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use longstrand_seq::Contigs;
-use longstrand_seq::variant::{Allele, VariantHeader, VariantRecord};
+use longstrand_seq::contig::named_like;
+use longstrand_seq::variant::{Allele, HeaderContig, VariantHeader, VariantRecord};
 
+use crate::conditions::conditions;
 use crate::options::{Column, ScoreOptions};
 use crate::prefix::Prefix;
 use crate::provenance::Identity;
@@ -14,6 +16,8 @@ use crate::scorer::Scored;
 const RUN: &str = "longstrand_score";
 /// The kind of header line that tells the command.
 const COMMAND: &str = "longstrand_score_command";
+/// What declarations name as their source.
+const SOURCE: &str = "longstrand";
 
 /// What a run adds to records.
 pub(crate) struct Annotation {
@@ -37,18 +41,19 @@ impl Annotation {
         let version = env!("CARGO_PKG_VERSION");
         let info = |key: &str, kind: &str, description: &str| {
             format!(
-                "##INFO=<ID={key},Number=A,Type={kind},Description={},Source=\"longstrand\",Version=\"{version}\">",
+                "##INFO=<ID={key},Number=A,Type={kind},Description={},Source=\"{SOURCE}\",Version=\"{version}\">",
                 quoted(description)
             )
         };
-        let of_run = format!("model {}, context {}, strand {}", run.model, run.options.context, run.options.strands);
-        let columns = self.columns.iter();
-        let mut lines: Vec<String> =
-            columns.map(|(column, key)| info(key, "Float", &format!("{}; {of_run}", column.meaning))).collect();
+        let score = |(column, key): &(&Column, String)| {
+            let conditions = conditions(column.score(), run.model, run.options);
+            info(key, "Float", &format!("{}; {conditions}", column.meaning))
+        };
+        let mut lines: Vec<String> = self.columns.iter().map(score).collect();
         lines.push(info(&self.ambiguous, "Integer", "Bases of the windows that are none of A, C, G, T"));
         lines.push(info(&self.reason, "String", "Why scores are missing"));
         lines.push(run_line(run.prefix, run.identity));
-        let command = quoted(&run.command.replace(['\n', '\r'], " "));
+        let command = quoted(run.command);
         lines.push(format!("##{COMMAND}=<ID={},CommandLine={command}>", run.prefix));
         header.without_info(&run.prefix.keys()).with_lines(lines.iter().map(String::as_str))
     }
@@ -60,7 +65,7 @@ impl Annotation {
             texts.join(",")
         };
         let mut fields = Vec::with_capacity(self.columns.len() + 2);
-        if record.alternates().next() != Some(Allele::Missing) {
+        if record.alternates().any(|allele| allele != Allele::Missing) {
             for (i, (_, key)) in self.columns.iter().enumerate() {
                 fields.push((key.as_str(), each(&|scored| scored.values[i].score.map(number))));
             }
@@ -88,8 +93,10 @@ fn run_line(prefix: &Prefix, identity: &Identity) -> String {
     format!("##{RUN}=<ID={prefix}{fields}>")
 }
 
+/// A text in quotes, in one line.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let line = text.replace(char::is_control, " ");
+    format!("\"{}\"", line.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Whether the last run that a header tells is this one: the file is what the run would write.
@@ -98,11 +105,31 @@ pub(crate) fn is_of(header: &VariantHeader, prefix: &Prefix, identity: &Identity
     runs.last() == Some(run_line(prefix, identity).as_bytes())
 }
 
+/// The first INFO key of a prefix that somebody else has declared: what stands there would be lost.
+pub(crate) fn foreign_key(header: &VariantHeader, prefix: &Prefix) -> Option<String> {
+    let run = format!("##{RUN}=<ID={prefix},");
+    if header.meta_lines().any(|line| line.starts_with(run.as_bytes())) {
+        return None;
+    }
+    header.foreign_info(&prefix.keys(), SOURCE).map(str::to_owned)
+}
+
 /// The header with contigs declared that records are on, and then all others of the reference too, as where it declares
-/// none: of a stream, later records may be on any.
-pub(crate) fn with_contigs(header: &VariantHeader, undeclared: &[String], reference: &Contigs) -> VariantHeader {
+/// none: of a stream, later records may be on any. Others whose names a header cannot hold are left out.
+///
+/// # Errors
+///
+/// The name of a contig that records are on and that a header cannot hold.
+pub(crate) fn with_contigs(
+    header: &VariantHeader,
+    undeclared: &[String],
+    reference: &Contigs,
+) -> Result<VariantHeader, String> {
     if undeclared.is_empty() && !header.contigs().is_empty() {
-        return header.clone();
+        return Ok(header.clone());
+    }
+    if let Some(name) = undeclared.iter().find(|name| !HeaderContig::is_name(name)) {
+        return Err(name.clone());
     }
     let place = |name: &str| reference.resolve(name).ok();
     let declared = header.contigs().iter().map(|contig| contig.name.as_str());
@@ -111,20 +138,12 @@ pub(crate) fn with_contigs(header: &VariantHeader, undeclared: &[String], refere
     let like = undeclared.first().map(String::as_str).or(names.first().copied()).unwrap_or_default();
     let mut contigs: Vec<_> = undeclared.iter().map(|name| (place(name), name.clone())).collect();
     let others = (0..reference.len()).filter(|contig| !known.contains(contig));
-    contigs.extend(others.map(|contig| (Some(contig), in_style(&reference.get(contig).name, like))));
+    contigs.extend(others.map(|contig| (Some(contig), named_like(&reference.get(contig).name, like))));
     // Those that the reference does not have come last.
     contigs.sort_by_key(|(contig, _)| contig.unwrap_or(usize::MAX));
-    let length = |contig: &Option<usize>| contig.map(|contig| reference.get(contig).length);
-    header.with_contigs(contigs.iter().map(|(contig, name)| (name.as_str(), length(contig))))
-}
-
-/// A chromosome's name with or without `chr`, as another one has it.
-fn in_style(name: &str, like: &str) -> String {
-    match (name.strip_prefix("chr"), like.starts_with("chr")) {
-        (Some(bare), false) if !like.is_empty() && !like.contains('_') => bare.to_owned(),
-        (None, true) if name.len() <= 2 => format!("chr{name}"),
-        _ => name.to_owned(),
-    }
+    let length = |contig: &Option<usize>| contig.and_then(|contig| reference.whole_length(contig));
+    let contigs = contigs.iter().filter(|(_, name)| HeaderContig::is_name(name));
+    Ok(header.with_contigs(contigs.map(|(contig, name)| (name.as_str(), length(contig)))))
 }
 
 /// A number as VCF has it: 32 bits, in as few digits as tell it from its neighbours.
@@ -151,11 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn contigs_are_named_as_the_records_name_theirs() {
-        assert_eq!(in_style("21", "chr20"), "chr21");
-        assert_eq!(in_style("chrX", "20"), "X");
-        assert_eq!(in_style("chrX", "chr20"), "chrX");
-        assert_eq!(in_style("scaffold_7", "chr20"), "scaffold_7");
-        assert_eq!(in_style("chrX", ""), "chrX");
+    fn a_quoted_text_is_one_line() {
+        assert_eq!(quoted("a\nb\r\tc \"d\" \\"), r#""a b  c \"d\" \\""#);
     }
 }

@@ -35,9 +35,10 @@ impl Measure {
 /// Edits of the same bases that are read in the same window, so that the reference is read once.
 pub(crate) struct EditTask<'a> {
     measure: Measure,
-    window: Range<u64>,
-    /// The end of the span, up to which bases may follow the edit.
-    span_end: u64,
+    /// The bases that the genome has there.
+    span: Range<u64>,
+    /// Where the reference's window begins.
+    start: u64,
     context: u64,
     edits: Vec<&'a Edit>,
     questions: Vec<usize>,
@@ -47,16 +48,16 @@ pub(crate) struct EditTask<'a> {
 pub(crate) fn tasks<'a>(edits: &[&'a Edit], spans: &[Range<u64>], context: u64, measure: Measure) -> Vec<EditTask<'a>> {
     let mut tasks: Vec<EditTask<'a>> = Vec::new();
     for (question, (&edit, span)) in edits.iter().zip(spans).enumerate() {
-        let window = window::around(edit, context, span);
-        match tasks.last_mut().filter(|task| task.shares(edit, &window)) {
+        let [start, _] = window::around(edit, context, span);
+        match tasks.last_mut().filter(|task| task.shares(edit, start)) {
             Some(task) => {
                 task.edits.push(edit);
                 task.questions.push(question);
             }
             None => tasks.push(EditTask {
                 measure,
-                window,
-                span_end: span.end,
+                span: span.clone(),
+                start,
                 context,
                 edits: vec![edit],
                 questions: vec![question],
@@ -90,15 +91,18 @@ impl Task for EditTask<'_> {
     fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result {
         let edit = self.edits[0];
         let bases = |bases| String::from_utf8_lossy(bases);
-        write!(text, "{:?} {} {:?} {strand} {} ", self.measure, edit.contig, self.window, edit.start)?;
+        write!(text, "{:?} {} {:?} {} {strand} {} ", self.measure, edit.contig, self.span, self.start, edit.start)?;
         write!(text, "{}", bases(&edit.reference))?;
         self.edits.iter().try_for_each(|edit| write!(text, " {}", bases(&edit.alternate)))
     }
 
     fn run(&self, bench: &Bench<'_>, strand: Strand, scratch: &mut Scratch<f32>) -> Result<Vec<f64>, ScoreError> {
         let edit = self.edits[0];
-        let reference = self.haplotype(bench, edit, &edit.reference, strand)?;
-        let alternate = |edit: &Edit| self.haplotype(bench, edit, &edit.alternate, strand);
+        let reference = self.haplotype(bench, edit, self.start, &edit.reference, strand)?;
+        let alternate = |edit: &Edit| {
+            let [_, start] = window::around(edit, self.context, &self.span);
+            self.haplotype(bench, edit, start, &edit.alternate, strand)
+        };
         let mut answers = Vec::with_capacity(self.edits.len() * self.width());
         match self.measure {
             Measure::Likelihood => {
@@ -121,27 +125,29 @@ impl Task for EditTask<'_> {
 }
 
 impl EditTask<'_> {
-    fn shares(&self, edit: &Edit, window: &Range<u64>) -> bool {
+    fn shares(&self, edit: &Edit, start: u64) -> bool {
         let first = self.edits[0];
         (first.contig, first.start, &first.reference) == (edit.contig, edit.start, &edit.reference)
-            && self.window == *window
+            && self.start == start
     }
 
-    /// The window with an allele in the place of the edit's reference bases: as many bases as the context, or all that there are.
+    /// The bases from `start` on with an allele in the place of the edit's reference bases: as many as the context, or all that
+    /// there are.
     fn haplotype(
         &self,
         bench: &Bench<'_>,
         edit: &Edit,
+        start: u64,
         allele: &[u8],
         strand: Strand,
     ) -> Result<Haplotype, longstrand_seq::Error> {
         let read = |range| bench.reference.read(edit.contig, range, Strand::Forward);
         let room = usize::try_from(self.context).expect("a window fits in memory");
-        let mut bases = read(self.window.start..edit.start)?;
+        let mut bases = read(start..edit.start)?;
         let start = bases.len();
         bases.extend(allele.iter().take(room - start));
         let end = bases.len();
-        let behind = edit.end()..(edit.end() + (room - end) as u64).min(self.span_end);
+        let behind = edit.end()..(edit.end() + (room - end) as u64).min(self.span.end);
         bases.extend(read(behind)?);
         let allele = match strand {
             Strand::Forward => start..end,

@@ -61,6 +61,20 @@ pub enum ScoreError {
         /// What the reference has instead.
         found: String,
     },
+    /// A record is on a contig that a header of VCF cannot declare.
+    ContigName {
+        /// The variants' file.
+        path: PathBuf,
+        /// The contig as the record names it.
+        name: String,
+    },
+    /// An INFO field of the variants has the key of one that is to be written, and is not ours.
+    ForeignInfo {
+        /// The variants' file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
     /// A symbolic allele ends where the reference has no bases.
     EndBeyondReference {
         /// The variants' file.
@@ -94,6 +108,13 @@ pub enum ScoreError {
     NoFolder {
         /// The folder.
         path: PathBuf,
+    },
+    /// The name of an output belongs to something that it cannot replace.
+    Taken {
+        /// The name.
+        path: PathBuf,
+        /// What the output is to be: a file or a folder.
+        expected: &'static str,
     },
     /// Another process is writing the output that the journal lies beside.
     Busy {
@@ -148,6 +169,18 @@ impl fmt::Display for ScoreError {
                  leaves such records unscored",
                 path.display()
             ),
+            Self::ContigName { path, name } => write!(
+                f,
+                "{}: expected a contig's name that VCF allows (ASCII without blanks, quotes, brackets, commas and \\), found \
+                 {name:?}; --tsv and --parquet take any",
+                path.display()
+            ),
+            Self::ForeignInfo { path, key } => write!(
+                f,
+                "{}: expected no INFO field {key} but our own, found one from another source; --prefix WORD has ours called \
+                 otherwise",
+                path.display()
+            ),
             Self::EndBeyondReference { path, record, contig, position, length, end } => write!(
                 f,
                 "{}: {record}: {contig}:{position}: expected an END of at most {length}, where the reference's {contig} \
@@ -157,8 +190,13 @@ impl fmt::Display for ScoreError {
             Self::Digest { path, .. } => write!(f, "{}: cannot take the digest", path.display()),
             Self::Journal { path, .. } => write!(f, "{}: cannot read or write the journal", path.display()),
             Self::NoFolder { path } => write!(f, "{}: there is no such folder to write into", path.display()),
+            Self::Taken { path, expected } => {
+                let hint =
+                    if path.starts_with("/dev") && *expected == "a file" { "; - is the standard output" } else { "" };
+                write!(f, "{} exists and is not {expected}{hint}", path.display())
+            }
             Self::Busy { path } => write!(f, "another process is writing this output: it holds {}", path.display()),
-            Self::Exists { path } => write!(f, "{} exists already; --force replaces it", path.display()),
+            Self::Exists { path } => write!(f, "{} exists; --force replaces it", path.display()),
             Self::Unfinished { output, journal } => write!(
                 f,
                 "{}: a run that was stopped has left {}; --resume goes on with it, --force begins anew",

@@ -1,8 +1,8 @@
 //! Answers on disk, so that a run that was stopped need not compute them again.
 //!
-//! The journal lies beside the output until that is whole: `.NAME.journal`. Its first line is the run's identity, JSON. Frames
-//! follow, each with answers of one group of records: group, number of bytes, the bytes and a check. A frame that is
-//! cut off, as by a kill, ends the journal.
+//! The journal lies beside the output until that is whole: `.NAME.journal`. Its first line is the run's identity, JSON, and
+//! ` replacing` behind it where the run was told to replace outputs that exist. Frames follow, each with answers of one
+//! group of records: group, number of bytes, the bytes and a check. A frame that is cut off, as by a kill, ends the journal.
 //!
 //! The process that writes it holds a lock on it.
 //!
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use longstrand_model::Difference;
+use longstrand_table::Existing;
 use sha2::{Digest, Sha256};
 
 use crate::error::ScoreError;
@@ -29,6 +30,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The largest frame that is believed.
 const LARGEST_FRAME: u64 = 1 << 32;
+
+/// What stands behind the identity of a run that replaces outputs.
+const REPLACING: &str = " replacing";
 
 /// What stands for a task.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -89,17 +93,42 @@ impl Journal {
         output.with_file_name(name)
     }
 
-    /// Goes on with the journal of an output if `resume` and there is one, or begins it.
+    /// Whether a run that was stopped, or is running, has left a journal of an output, with more than the beginning of its
+    /// first line. What cannot be read, or is no file, counts as one.
+    pub(crate) fn is_left(output: &Path) -> bool {
+        let path = Self::path(output);
+        match path.symlink_metadata() {
+            Err(_) => false,
+            Ok(_) if !path.is_file() => true,
+            Ok(_) => Self::is_held(output) || first_line(&path).is_none_or(|line| line.ends_with(b"\n")),
+        }
+    }
+
+    /// Whether another process is writing the journal of an output.
+    pub(crate) fn is_held(output: &Path) -> bool {
+        let path = Some(Self::path(output)).filter(|path| path.is_file());
+        let file = path.and_then(|path| File::open(path).ok());
+        file.is_some_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Whether there is a journal of an output, and its run was told to replace outputs that exist.
+    pub(crate) fn is_replacing(output: &Path) -> bool {
+        let path = Some(Self::path(output)).filter(|path| path.is_file());
+        let line = path.and_then(|path| first_line(&path)).unwrap_or_default();
+        line.strip_suffix(b"\n").is_some_and(|line| line.ends_with(REPLACING.as_bytes()))
+    }
+
+    /// Goes on with the journal of an output if that is to be resumed and there is one, or begins it.
     ///
     /// # Errors
     ///
     /// - the journal is another run's;
-    /// - it cannot be read or written.
-    pub(crate) fn open(output: &Path, identity: &str, resume: bool) -> Result<Self, ScoreError> {
+    /// - it cannot be read or written, or is no file.
+    pub(crate) fn open(output: &Path, identity: &str, existing: Existing) -> Result<Self, ScoreError> {
         let path = Self::path(output);
         let io = |source| ScoreError::Journal { path: path.clone(), source };
-        if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
-            return Err(ScoreError::NoFolder { path: folder.into() });
+        if path.symlink_metadata().is_ok() && !path.is_file() {
+            return Err(ScoreError::Taken { path, expected: "a file" });
         }
         let mut options = OpenOptions::new();
         // It is emptied under the lock: another process may be writing it.
@@ -110,7 +139,7 @@ impl Journal {
             // File systems without locks (some network mounts) give no protection and no error.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        if !resume {
+        if existing != Existing::Resume {
             file.set_len(0).map_err(io)?;
         }
         let mut file = BufReader::new(file);
@@ -119,11 +148,17 @@ impl Journal {
         if line.last() != Some(&b'\n') {
             let inner = file.get_mut();
             let begun = inner.set_len(0).and_then(|()| inner.rewind());
-            begun.and_then(|()| writeln!(inner, "{identity}")).map_err(io)?;
-        } else if line[..line.len() - 1] != *identity.as_bytes() {
-            let found = String::from_utf8_lossy(&line[..line.len() - 1]).into_owned();
-            let difference = Difference::between("", identity, &found);
-            return Err(ScoreError::OtherRun { output: output.into(), journal: path, difference });
+            let replacing = if existing == Existing::Replace { REPLACING } else { "" };
+            let begun = begun.and_then(|()| writeln!(inner, "{identity}{replacing}"));
+            // A journal that does not tell its run is of no use.
+            begun.inspect_err(|_| _ = std::fs::remove_file(&path)).map_err(io)?;
+        } else {
+            let found = String::from_utf8_lossy(&line[..line.len() - 1]);
+            let found = found.strip_suffix(REPLACING).unwrap_or(&found);
+            if found != identity {
+                let difference = Difference::between("", identity, found);
+                return Err(ScoreError::OtherRun { output: output.into(), journal: path, difference });
+            }
         }
         let mut store = Store {
             path,
@@ -173,10 +208,10 @@ impl Journal {
 
     /// Ends the journal of a run that was stopped: writes what waits, or leaves nothing where there is nothing to keep.
     pub(crate) fn close(mut self) -> Result<(), ScoreError> {
-        self.flush()?;
+        let flushed = self.flush();
         match self.store.as_ref().is_some_and(|store| store.has_answers) {
-            true => Ok(()),
-            false => self.remove(),
+            true => flushed,
+            false => self.remove().and(flushed),
         }
     }
 
@@ -229,6 +264,13 @@ impl Store {
         self.has_answers = true;
         self.file.seek(SeekFrom::Start(here)).map(|_| ())
     }
+}
+
+/// The first line of a file, with its end if it is there; nothing if it cannot be read.
+fn first_line(path: &Path) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).ok()?).read_until(b'\n', &mut line).ok()?;
+    Some(line)
 }
 
 fn read_frame(file: &mut impl Read) -> io::Result<Option<Frame>> {
@@ -284,7 +326,11 @@ mod tests {
     }
 
     fn journal(output: &Path, resume: bool) -> Journal {
-        Journal::open(output, "{\"a\":1}", resume).unwrap()
+        Journal::open(output, "{\"a\":1}", existing(resume)).unwrap()
+    }
+
+    fn existing(resume: bool) -> Existing {
+        if resume { Existing::Resume } else { Existing::Refuse }
     }
 
     #[test]
@@ -311,6 +357,25 @@ mod tests {
         assert!(!path.exists());
         journal(&output, false).close().unwrap();
         assert!(!path.exists(), "nothing to keep");
+    }
+
+    #[test]
+    fn a_journal_that_does_not_tell_its_run_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, path) = paths(folder.path());
+        assert!(!Journal::is_left(&output));
+        for (content, is_left) in [("", false), ("{\"a\":", false), ("{\"a\":1}\n", true)] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(Journal::is_left(&output), is_left, "{content:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let running = journal(&output, false);
+        assert!(Journal::is_left(&output));
+        drop(running);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Journal::is_left(&output));
+        assert!(matches!(Journal::open(&output, "{}", Existing::Replace), Err(ScoreError::Taken { .. })));
     }
 
     #[test]
@@ -346,9 +411,11 @@ mod tests {
         let mut first = journal(&output, false);
         first.add(key("a"), vec![1.0]).unwrap();
         for resume in [false, true] {
-            assert!(matches!(Journal::open(&output, "{\"a\":1}", resume), Err(ScoreError::Busy { .. })));
+            let opened = Journal::open(&output, "{\"a\":1}", existing(resume));
+            assert!(matches!(opened, Err(ScoreError::Busy { .. })) && Journal::is_held(&output));
         }
         first.close().unwrap();
+        assert!(!Journal::is_held(&output));
         let mut second = journal(&output, true);
         second.turn(0).unwrap();
         assert_eq!(second.known(&key("a")), Some(&[1.0][..]));
@@ -359,10 +426,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (output, path) = paths(folder.path());
         drop(journal(&output, false));
-        let error = Journal::open(&output, "{\"a\":2}", true).err().unwrap().to_string();
+        let error = Journal::open(&output, "{\"a\":2}", Existing::Resume).err().unwrap().to_string();
         let (output_shown, journal_shown) = (output.display(), path.display());
         let expected = format!("{output_shown}: a different run has left {journal_shown}: a: expected 2, found 1; ");
         assert!(error.starts_with(&expected), "{error}");
-        assert!(Journal::open(&output, "{\"a\":2}", false).is_ok());
+        assert!(Journal::open(&output, "{\"a\":2}", Existing::Refuse).is_ok());
+    }
+
+    #[test]
+    fn a_journal_remembers_that_outputs_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (output, path) = paths(folder.path());
+        assert!(!Journal::is_replacing(&output));
+        for (existing, is_replacing) in [(Existing::Replace, true), (Existing::Refuse, false)] {
+            for existing in [existing, Existing::Resume] {
+                drop(Journal::open(&output, "{\"a\":1}", existing).unwrap());
+                assert_eq!(Journal::is_replacing(&output), is_replacing, "{existing:?}");
+            }
+        }
+        let error = Journal::open(&output, "{\"a\":2}", Existing::Resume).err().unwrap();
+        assert!(matches!(error, ScoreError::OtherRun { .. }) && path.exists());
     }
 }

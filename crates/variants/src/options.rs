@@ -95,6 +95,12 @@ pub(crate) struct Column {
 }
 
 impl Column {
+    /// The score that has it.
+    pub(crate) fn score(&self) -> Score {
+        let has = |score: &Score| score.columns().iter().any(|column| column.name == self.name);
+        Score::ALL.into_iter().find(has).expect("every column is a score's")
+    }
+
     /// The column with its meaning, for a caption.
     pub(crate) fn caption(&self) -> String {
         format!("{}: {}", self.name, self.meaning)

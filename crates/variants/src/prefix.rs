@@ -49,10 +49,12 @@ impl FromStr for Prefix {
     type Err = PrefixError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A key has a _ behind the prefix, whether the user thinks of it or not.
+        let prefix = text.trim_end_matches('_');
         let is_first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
         let is_next = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-        let is_key = text.as_bytes().first().is_some_and(is_first) && text.bytes().all(is_next);
-        if is_key { Ok(Self(text.into())) } else { Err(PrefixError(text.into())) }
+        let is_key = prefix.as_bytes().first().is_some_and(is_first) && prefix.bytes().all(is_next);
+        if is_key { Ok(Self(prefix.into())) } else { Err(PrefixError(text.into())) }
     }
 }
 
@@ -74,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_prefix_begins_a_key() {
-        for text in ["LS", "_", "m.2_B"] {
-            assert_eq!(text.parse::<Prefix>().unwrap().to_string(), text);
+        for (text, prefix) in [("LS", "LS"), ("_m", "_m"), ("m.2_B", "m.2_B"), ("LS_", "LS"), ("m__", "m")] {
+            assert_eq!(text.parse::<Prefix>().unwrap().to_string(), prefix);
         }
-        for text in ["", "2B", ".a", "a-b", "a b", "a=", "ä"] {
+        for text in ["", "_", "2B", ".a", "a-b", "a b", "a=", "ä"] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
         assert_eq!("m".parse::<Prefix>().unwrap().key("embedding_l2"), "m_EMBEDDING_L2");

@@ -12,6 +12,25 @@ use serde_json::{Value, json};
 use crate::error::ScoreError;
 use crate::options::ScoreOptions;
 
+/// What outputs and warnings say of a model.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelFacts {
+    pub(crate) name: String,
+    /// Bases of the windows that it was trained at, where that is known.
+    pub(crate) trained_context: Option<u64>,
+    provenance: Metadata,
+}
+
+impl ModelFacts {
+    pub(crate) fn of(checkpoint: &Checkpoint, level: Level) -> Self {
+        Self {
+            name: checkpoint.name.clone(),
+            trained_context: checkpoint.config.trained_context,
+            provenance: checkpoint.provenance(level),
+        }
+    }
+}
+
 /// All that decides a run's scores: the program, the model, the inputs' names and digests, and the options.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity(Metadata);
@@ -25,8 +44,7 @@ impl Identity {
     /// - the watch stops the run.
     pub(crate) fn new(
         command: &str,
-        checkpoint: &Checkpoint,
-        level: Level,
+        model: &ModelFacts,
         inputs: &[&Path],
         options: Value,
         watch: &dyn Watch,
@@ -36,7 +54,7 @@ impl Identity {
             ("longstrand.version".into(), env!("CARGO_PKG_VERSION").into()),
             ("longstrand.command".into(), command.into()),
         ];
-        identity.extend(checkpoint.provenance(level));
+        identity.extend(model.provenance.iter().cloned());
         identity.push(("longstrand.inputs".into(), Value::from(inputs).to_string()));
         identity.push(("longstrand.options".into(), options.to_string()));
         Ok(Self(identity))

@@ -1,17 +1,20 @@
 //! From a record to the edits of the reference that it tells.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use longstrand_seq::Strand;
 use longstrand_seq::contig::ContigError;
 use longstrand_seq::strand::reverse_complement;
-use longstrand_seq::variant::{Allele, VariantRecord};
+use longstrand_seq::variant::{Allele, Extents, VariantRecord};
 
 use crate::allele::{Edit, Reason};
 use crate::error::ScoreError;
-use crate::extent::Extents;
-use crate::options::{RefMismatch, ScoreOptions};
+use crate::options::{RefMismatch, Score, ScoreOptions};
 use crate::reference::Reference;
+
+/// Bases that the edits of one record may have together.
+const BASES_OF_RECORD: usize = 256 << 20;
 
 /// The span of the reference that an edit lies in, and the edit; or why there is none.
 pub(crate) type Resolved = Result<(Edit, Range<u64>), Reason>;
@@ -41,14 +44,20 @@ pub(crate) fn resolve(
     reference: &Reference,
     options: &ScoreOptions,
 ) -> Result<Vec<Resolved>, ScoreError> {
-    let checked = Checked { record, path, reference, options };
-    if record.alternates().all(|allele| never_scored(&allele).is_some()) {
-        return Ok(record.alternates().filter_map(|allele| never_scored(&allele)).map(Err).collect());
+    Checked { record, path, reference, options, room: Cell::new(BASES_OF_RECORD) }.alleles()
+}
+
+impl Checked<'_> {
+    fn alleles(&self) -> Result<Vec<Resolved>, ScoreError> {
+        let record = self.record;
+        if record.alternates().all(|allele| never_scored(&allele).is_some()) {
+            return Ok(record.alternates().filter_map(|allele| never_scored(&allele)).map(Err).collect());
+        }
+        let locus = self.locus()?;
+        let extents = Extents::of(record);
+        let alleles = record.alternates().enumerate();
+        alleles.map(|(i, allele)| self.allele(locus.as_ref().map_err(|reason| *reason), &extents, i, allele)).collect()
     }
-    let locus = checked.locus()?;
-    let extents = Extents::of(record);
-    let alleles = record.alternates().enumerate();
-    alleles.map(|(i, allele)| checked.allele(locus.as_ref().map_err(|reason| *reason), &extents, i, allele)).collect()
 }
 
 /// Why an allele has no score wherever it lies.
@@ -69,6 +78,8 @@ struct Checked<'a> {
     path: &'a std::path::Path,
     reference: &'a Reference,
     options: &'a ScoreOptions,
+    /// Bases that further edits may have.
+    room: Cell<usize>,
 }
 
 impl Checked<'_> {
@@ -121,9 +132,9 @@ impl Checked<'_> {
         };
         match allele {
             Allele::Bases(bases) => Ok(self.sequence(locus, bases)),
-            _ => match extents.structure_end(i) {
+            _ => match extents.end(i, allele) {
                 Ok(end) => self.structure(locus, end, allele),
-                Err(reason) => Ok(Err(reason)),
+                Err(why) => Ok(Err(why.into())),
             },
         }
     }
@@ -152,6 +163,9 @@ impl Checked<'_> {
         }
         if end - record.start() > self.options.context.get() {
             return Ok(Err(Reason::LongerThanContext));
+        }
+        if allele != Allele::Inversion && !self.takes_any_length() {
+            return Ok(Err(Reason::NotASubstitution));
         }
         let reference = self.reference.read(locus.contig, record.start()..end, Strand::Forward)?.to_ascii_uppercase();
         let (before, inside) = reference.split_at(1);
@@ -183,9 +197,19 @@ impl Checked<'_> {
         if reference.len().max(alternate.len()) as u64 > self.options.context.get() {
             return Err(Reason::LongerThanContext);
         }
+        if !self.takes_any_length() && (!is_spelled || reference.len() != alternate.len()) {
+            return Err(Reason::NotASubstitution);
+        }
+        let room = self.room.get().checked_sub(reference.len() + alternate.len());
+        self.room.set(room.ok_or(Reason::TooManyBases)?);
         let start = self.record.start() + prefix as u64;
         let (reference, alternate) = (reference.to_vec(), alternate.to_vec());
         Ok((Edit { contig: locus.contig, start, reference, alternate, is_spelled }, locus.span.clone()))
+    }
+
+    /// Whether a score is asked for that takes more than substitutions: for others the bases of an edit are not held.
+    fn takes_any_length(&self) -> bool {
+        self.options.scores.iter().any(|score| matches!(score, Score::Likelihood | Score::Embedding))
     }
 
     /// A symbolic allele that ends where the reference has no bases.
@@ -280,7 +304,49 @@ fn possible_bases(code: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use longstrand_seq::variant::VariantReader;
+    use longstrand_seq::{Genome, GenomeOptions};
+
     use super::*;
+
+    /// What becomes of the alleles of a record on a contig of 100 bases, of which so many may be held.
+    fn resolved(alternates: &str, info: &str, scores: &[Score], room: usize) -> Vec<Result<usize, Reason>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("genome.fa"), format!(">1\n{}\n", "ACGTTGCATC".repeat(10))).unwrap();
+        let header = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n";
+        std::fs::write(path("in.vcf"), format!("{header}1\t11\t.\tACG\t{alternates}\t.\t.\t{info}\n")).unwrap();
+        let reference = Reference::new(Genome::open(&path("genome.fa"), &GenomeOptions::default()).unwrap());
+        let record = VariantReader::open(&path("in.vcf"), &[]).unwrap().read().unwrap().unwrap();
+        let options = ScoreOptions { scores: scores.to_vec(), ..ScoreOptions::default() };
+        let checked = Checked {
+            record: &record,
+            path: &path("in.vcf"),
+            reference: &reference,
+            options: &options,
+            room: Cell::new(room),
+        };
+        let bases = |(edit, _): (Edit, Range<u64>)| edit.reference.len() + edit.alternate.len();
+        checked.alleles().unwrap().into_iter().map(|resolved| resolved.map(bases)).collect()
+    }
+
+    #[test]
+    fn only_bases_that_a_score_takes_are_held() {
+        let (alternates, info) = ("<DEL>,<DUP>,<INV>,A,TCG,<INV>", "SVLEN=60,60,60,.,.,80");
+        let found = resolved(alternates, info, &[Score::Masked, Score::Wildtype], usize::MAX);
+        let not = Err(Reason::NotASubstitution);
+        assert_eq!(found, [not, not, not, not, Ok(2), not]);
+        let found = resolved(alternates, info, &[Score::Masked, Score::Embedding], usize::MAX);
+        assert_eq!(found.iter().filter(|resolved| resolved.is_ok()).count(), 6, "{found:?}");
+    }
+
+    #[test]
+    fn the_bases_of_a_record_are_bounded() {
+        let (alternates, info) = (vec!["<DEL>"; 50].join(","), vec!["-60"; 50].join(","));
+        let found = resolved(&alternates, &format!("SVLEN={info}"), &[Score::Embedding], 200);
+        assert_eq!(found[..3], [Ok(62); 3]);
+        assert!(found[3..].iter().all(|resolved| *resolved == Err(Reason::TooManyBases)), "{found:?}");
+    }
 
     #[test]
     fn codes_agree_with_their_complements_bases() {

@@ -21,12 +21,14 @@ pub use counts::{Counts, ScoreCounts};
 use groups::Groups;
 use sinks::Sinks;
 
+use crate::annotate;
 use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::options::ScoreOptions;
 use crate::prefix::Prefix;
 use crate::provenance::{self, Identity};
 use crate::scorer::Scorer;
+use crate::share::Share;
 use crate::targets::{Opened, Run, Target, Targets};
 use crate::warning;
 
@@ -117,8 +119,6 @@ impl Outputs {
 /// A job whose inputs are open and whose options fit together.
 pub struct Plan {
     job: Job,
-    level: Level,
-    checkpoint_name: String,
     scorer: Scorer,
     reader: VariantReader,
     notice: Option<String>,
@@ -137,15 +137,19 @@ impl Plan {
     /// # Errors
     ///
     /// - options that do not go together or with the model, or no output;
-    /// - an output that is one of the inputs;
+    /// - an output that is one of the inputs or a file of the model, that cannot lie where it is to, or that exists and is neither to be replaced nor resumed;
     /// - an input that cannot be read.
     pub fn new(job: Job, checkpoint: &Checkpoint, level: Level) -> Result<Self, ScoreError> {
-        check(&job)?;
+        check(&job, checkpoint)?;
+        job.outputs.targets().check_standing(job.existing)?;
         let genome = Genome::open(&job.reference, &job.genome)?;
         let notice = genome.notice();
         let reader = VariantReader::open(&job.variants, &job.regions)?;
+        if let Some(key) = foreign_key(&reader, &job) {
+            return Err(ScoreError::ForeignInfo { path: job.variants, key });
+        }
         let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads, job.available_memory)?;
-        Ok(Self { job, level, checkpoint_name: checkpoint.name.clone(), scorer, reader, notice })
+        Ok(Self { job, scorer, reader, notice })
     }
 
     /// The options, with the scores that are computed.
@@ -166,13 +170,14 @@ impl Plan {
     /// - a REF is not what the reference has, unless the options say otherwise;
     /// - an output exists or cannot be written;
     /// - the watch stopped the run. What has been computed stays in the journal, to be resumed.
-    pub fn run(mut self, checkpoint: &Checkpoint, watch: &dyn Watch) -> Result<Outcome, ScoreError> {
-        let identity = self.identity(checkpoint, watch)?;
+    pub fn run(mut self, watch: &dyn Watch) -> Result<Outcome, ScoreError> {
+        let identity = self.identity(watch)?;
         let Opened::Writing(mut journal) = self.journal(&identity)? else { return Ok(Outcome { counts: None }) };
         if let Some(notice) = &self.notice {
             watch.note(notice);
         }
-        warning::of_context(self.options().context.get(), checkpoint, watch);
+        warning::of_context(self.options().context.get(), self.scorer.model().trained_context, watch);
+        warning::of_stale_index(&self.reader, watch);
         let counts = match self.score(&identity, &mut journal, watch) {
             Ok(counts) => counts,
             Err(error) => {
@@ -187,7 +192,7 @@ impl Plan {
     }
 
     fn score(&mut self, identity: &Identity, journal: &mut Journal, watch: &dyn Watch) -> Result<Counts, ScoreError> {
-        let Self { job, scorer, reader, checkpoint_name, .. } = self;
+        let Self { job, scorer, reader, .. } = self;
         let survey = match is_stream(&job.variants) {
             true => None,
             false => {
@@ -197,10 +202,12 @@ impl Plan {
         };
         let all = survey.as_ref().map(|survey| survey.records);
         let shard = (job.shard != Shard::WHOLE).then_some(job.shard).zip(all);
+        let own = shard.map_or(all, |(shard, all)| Some(records_of(shard, all)));
+        watch.counted(0, own);
         let mut groups = Groups::new(reader, &job.variants, shard, job.prefix.keys());
         let mut group = groups.next(scorer)?;
         let undeclared = survey.map_or_else(|| group.undeclared(groups.header()), |survey| survey.undeclared);
-        let mut sinks = Sinks::open(job, scorer, groups.header(), &undeclared, checkpoint_name, identity)?;
+        let mut sinks = Sinks::open(job, scorer, groups.header(), &undeclared, identity)?;
         let mut counts = Counts::new(&scorer.options().scores);
         for number in 0.. {
             if group.records.is_empty() {
@@ -208,7 +215,8 @@ impl Plan {
             }
             sinks.check(&group.records)?;
             journal.turn(number)?;
-            let scored = scorer.score(&group.alleles, journal, watch)?;
+            let share = Share::new(watch, counts.records, group.records.len() as u64, own);
+            let scored = scorer.score(&group.alleles, journal, &share)?;
             let mut scored = scored.as_slice();
             for record in &group.records {
                 let (of_record, rest) = scored.split_at(record.alternates().count());
@@ -216,21 +224,21 @@ impl Plan {
                 counts.add(of_record);
                 sinks.write(record, of_record)?;
             }
-            watch.counted(counts.records, shard.map_or(all, |(shard, all)| Some(records_of(shard, all))));
+            watch.counted(counts.records, own);
             group = groups.next(scorer)?;
         }
         sinks.finish(&counts, watch)?;
         Ok(counts)
     }
 
-    fn identity(&self, checkpoint: &Checkpoint, watch: &dyn Watch) -> Result<Identity, ScoreError> {
+    fn identity(&self, watch: &dyn Watch) -> Result<Identity, ScoreError> {
         let job = &self.job;
         let mut options = provenance::options(self.scorer.options());
         options["regions"] = json!(job.regions);
         options["sliced_reference"] = json!(job.genome.sliced_reference);
         options["prefix"] = json!(job.prefix.to_string());
         options["shard"] = json!(job.shard.to_string());
-        Identity::new("score", checkpoint, self.level, &[&job.variants, &job.reference], options, watch)
+        Identity::new("score", self.scorer.model(), &[&job.variants, &job.reference], options, watch)
     }
 
     /// The journal to go on with, unless an earlier run has written the outputs.
@@ -247,13 +255,18 @@ impl Plan {
     }
 }
 
+/// The INFO key of another source whose values the output would lack.
+fn foreign_key(reader: &VariantReader, job: &Job) -> Option<String> {
+    job.outputs.variants.as_ref().and_then(|_| annotate::foreign_key(reader.header(), &job.prefix))
+}
+
 /// Records of a shard.
 fn records_of(shard: Shard, all: u64) -> u64 {
     let first = |index: u64| (u128::from(index) * u128::from(all)).div_ceil(u128::from(shard.count())) as u64;
     first(shard.index() + 1) - first(shard.index())
 }
 
-fn check(job: &Job) -> Result<(), ScoreError> {
+fn check(job: &Job, checkpoint: &Checkpoint) -> Result<(), ScoreError> {
     let usage = |message: String| Err(ScoreError::Usage(message));
     let outputs = &job.outputs;
     if outputs.variants.is_none() && outputs.parquet.is_none() && outputs.tsv.is_none() {
@@ -269,7 +282,7 @@ fn check(job: &Job) -> Result<(), ScoreError> {
     if job.existing == Existing::Resume && job.reads_stream() {
         return usage("--resume needs files: what a stream held the last time is not known".into());
     }
-    outputs.targets().check(&[&*job.variants, &*job.reference])
+    outputs.targets().check(&[&*job.variants, &*job.reference], &checkpoint.files)
 }
 
 #[cfg(test)]

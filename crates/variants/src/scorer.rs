@@ -9,7 +9,7 @@ use longstrand_kernels::Cpu;
 use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model, Scratch, Watch};
+use longstrand_model::{Crew, Model, Scratch};
 use longstrand_seq::{Genome, Strand};
 use longstrand_table::{ScoreLayout, StrandScores};
 
@@ -21,8 +21,10 @@ use crate::journal::Journal;
 use crate::memory;
 use crate::options::{Anchor, Column, Score, ScoreOptions, check_context};
 use crate::predictor::Predictor;
+use crate::provenance::ModelFacts;
 use crate::reference::Reference;
 use crate::resolve::Resolved;
+use crate::share::Share;
 use crate::sites::{Reading, Site};
 use crate::task::{Answers, Bench, answer};
 use crate::trails::Trails;
@@ -30,6 +32,7 @@ use crate::window;
 
 /// A model, a reference and what is computed of each allele.
 pub(crate) struct Scorer {
+    model: ModelFacts,
     predictor: Predictor,
     reference: Reference,
     options: ScoreOptions,
@@ -71,7 +74,8 @@ impl Scorer {
         check(checkpoint, &mut options)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
         let crew = Crew::new(threads, predictor.scratch());
-        let scorer = Self { predictor, reference: Reference::new(genome), options, crew, trails: Mutex::default() };
+        let (model, reference) = (ModelFacts::of(checkpoint, level), Reference::new(genome));
+        let scorer = Self { model, predictor, reference, options, crew, trails: Mutex::default() };
         let context = scorer.options.context.get();
         memory::check(&scorer.predictor, context, scorer.longest_window(), available_memory)?;
         Ok(scorer)
@@ -87,6 +91,10 @@ impl Scorer {
             Score::Masked | Score::Wildtype | Score::Embedding => context,
         });
         each.max().unwrap_or(0)
+    }
+
+    pub(crate) fn model(&self) -> &ModelFacts {
+        &self.model
     }
 
     pub(crate) fn reference(&self) -> &Reference {
@@ -119,11 +127,12 @@ impl Scorer {
         &mut self,
         alleles: &[Resolved],
         journal: &mut Journal,
-        watch: &dyn Watch,
+        share: &Share<'_>,
     ) -> Result<Vec<Scored>, ScoreError> {
         let columns = self.columns().count();
-        let Self { predictor, reference, options, crew, trails } = self;
-        let bench = Bench { predictor, reference, options, watch };
+        let Self { predictor, reference, options, crew, trails, .. } = self;
+        let bench = Bench { predictor, reference, options, watch: share.watch(), share };
+        share.begin(options.scores.len() * options.strands.each().len());
         let mut scored: Vec<Builder> = alleles.iter().map(|resolved| Builder::new(resolved, columns)).collect();
         let mut column = 0;
         for &score in &options.scores {
@@ -233,7 +242,7 @@ impl<'r> Round<'_, 'r> {
         let tasks = edits::tasks(&edits, &spans, context, measure);
         for builder in &mut *self.scored {
             if let Some((edit, span)) = builder.edit() {
-                builder.saw(&window::around(edit, context, span));
+                builder.saw(&window::of_edit(edit, context, span));
             }
         }
         for &strand in self.bench.options.strands.each() {

@@ -57,14 +57,14 @@ impl Tables {
         Ok(())
     }
 
-    /// Gives the tables their names, the one that tells its run last.
-    pub(crate) fn finish(self, counts: &Counts) -> Result<(), TableError> {
-        if let Some(writer) = self.tsv {
-            writer.finish()?;
-        }
-        if let Some(writer) = self.parquet {
-            writer.finish(counts.metadata())?;
-        }
-        Ok(())
+    /// Gives the Parquet table its name. As it tells its run and a text does not, it comes before that: where the text
+    /// is there and a run was stopped, an output that tells stands beside it.
+    pub(crate) fn finish_parquet(&mut self, counts: &Counts) -> Result<(), TableError> {
+        self.parquet.take().map_or(Ok(()), |writer| writer.finish(counts.metadata()).map(drop))
+    }
+
+    /// Gives the text its name.
+    pub(crate) fn finish_text(self) -> Result<(), TableError> {
+        self.tsv.map_or(Ok(()), |writer| writer.finish().map(drop))
     }
 }

@@ -1,8 +1,9 @@
 //! The files that a run writes: where they may lie, and what stands there before it begins.
 
-use std::ffi::OsString;
+mod places;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longstrand_model::Difference;
 use longstrand_seq::variant::VariantReader;
@@ -13,12 +14,6 @@ use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::prefix::Prefix;
 use crate::provenance::Identity;
-use crate::same_file::is_one_of;
-
-/// What lies beside inputs and belongs to them.
-const INDEXES_OF_INPUTS: [&str; 4] = [".fai", ".gzi", ".tbi", ".csi"];
-/// What is written beside variants.
-const INDEXES_OF_VARIANTS: [&str; 2] = [".tbi", ".csi"];
 
 /// Something to be written, unless it is there already.
 pub(crate) enum Opened<T> {
@@ -111,39 +106,9 @@ impl<'a> Target<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// Refuses outputs that are inputs or what belongs to them, or that are each other or each other's indexes.
-    ///
-    /// # Errors
-    ///
-    /// - [`ScoreError::Usage`]
-    pub(crate) fn check(&self, inputs: &[&Path]) -> Result<(), ScoreError> {
-        let usage = |message: String| Err(ScoreError::Usage(message));
-        let is_beside = |path: &Path, file: &Path, extensions: &[&str]| {
-            extensions.iter().any(|extension| is_one_of(path, [&*beside(file, extension)]))
-        };
-        for (i, output) in self.0.iter().enumerate() {
-            let path = output.path();
-            if is_one_of(path, inputs.iter().copied()) {
-                return usage(format!("the output {} is one of the inputs", path.display()));
-            }
-            if let Some(input) = inputs.iter().find(|input| is_beside(path, input, &INDEXES_OF_INPUTS)) {
-                return usage(format!("the output {} is the index of the input {}", path.display(), input.display()));
-            }
-            if is_one_of(path, self.0[..i].iter().map(|other| other.path())) {
-                return usage(format!("two outputs are {}", path.display()));
-            }
-            let mut variants = self.0.iter().filter(|other| matches!(other, Target::Variants(_)));
-            if let Some(other) = variants.find(|other| is_beside(path, other.path(), &INDEXES_OF_VARIANTS)) {
-                let other = other.path().display();
-                return usage(format!("the output {} is the index of the output {other}", path.display()));
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a run that was stopped has left a journal to go on with.
     pub(crate) fn is_resumable(&self) -> bool {
-        self.0.first().is_some_and(|output| Journal::path(output.path()).exists())
+        self.0.first().is_some_and(|output| Journal::is_left(output.path()))
     }
 
     /// The journal to go on with or to begin, unless an earlier run has written all outputs. They are to be opened for
@@ -157,19 +122,46 @@ impl<'a> Targets<'a> {
         let Some(first) = self.0.first() else { return Ok(Opened::Writing(Journal::none())) };
         let (output, journal) = (first.path(), Journal::path(first.path()));
         match existing {
+            _ if Journal::is_held(output) => return Err(ScoreError::Busy { path: journal }),
             Existing::Replace => {}
-            Existing::Resume if journal.exists() => {}
+            // What was there when the run began that is resumed was to be replaced.
+            Existing::Resume if Journal::is_replacing(output) => {}
+            Existing::Resume if Journal::is_left(output) => _ = self.is_complete(run)?,
             Existing::Resume if run.has_stream => self.refuse_existing()?,
             Existing::Resume if self.is_complete(run)? => return Ok(Opened::Complete),
             Existing::Resume => {}
-            Existing::Refuse if journal.exists() => {
-                return Err(ScoreError::Unfinished { output: output.into(), journal });
-            }
-            Existing::Refuse => self.refuse_existing()?,
+            Existing::Refuse => self.refuse_standing()?,
         }
         match run.is_repeatable {
-            true => Journal::open(output, &run.identity.line(), existing == Existing::Resume).map(Opened::Writing),
+            true => Journal::open(output, &run.identity.line(), existing).map(Opened::Writing),
             false => Ok(Opened::Writing(Journal::none())),
+        }
+    }
+
+    /// Refuses what stands under the outputs' names where nothing is to be resumed nor replaced.
+    ///
+    /// # Errors
+    ///
+    /// - an output exists, or the journal of a run that was stopped or is running.
+    fn refuse_standing(&self) -> Result<(), ScoreError> {
+        let journal = self.0.first().map(|first| (first.path(), Journal::path(first.path())));
+        match journal.filter(|(output, _)| Journal::is_left(output)) {
+            Some((output, journal)) if Journal::is_held(output) => return Err(ScoreError::Busy { path: journal }),
+            Some((output, journal)) => return Err(ScoreError::Unfinished { output: output.into(), journal }),
+            None => {}
+        }
+        self.refuse_existing()
+    }
+
+    /// Refuses before anything is read what [`Self::open`] would refuse without asking whose it is.
+    ///
+    /// # Errors
+    ///
+    /// - an output exists, or the journal of a run that was stopped, and nothing was said about it.
+    pub(crate) fn check_standing(&self, existing: Existing) -> Result<(), ScoreError> {
+        match existing {
+            Existing::Refuse => self.refuse_standing(),
+            Existing::Resume | Existing::Replace => Ok(()),
         }
     }
 
@@ -200,12 +192,6 @@ pub(crate) fn replacing(existing: Existing) -> Existing {
     }
 }
 
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(extension);
-    name.into()
-}
-
 /// Of all options that differ from an earlier run's, the first.
 fn narrowed(error: TableError) -> TableError {
     match error {
@@ -214,33 +200,5 @@ fn narrowed(error: TableError) -> TableError {
             TableError::Differs { path, key, expected: Some(expected), found: Some(found) }
         }
         error => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outputs_and_what_belongs_to_files_do_not_meet() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let told = |first: &str, second: &str| {
-            let (first, second) = (path(first), path(second));
-            let targets = Targets(vec![Target::Variants(&first), Target::Text(&second)]);
-            targets.check(&[&path("in.vcf.gz"), &path("genome.fa")]).err().map(|error| error.to_string())
-        };
-        assert_eq!(told("out.vcf.gz", "out.tsv"), None);
-        for (first, second, says) in [
-            ("in.vcf.gz", "out.tsv", "is one of the inputs"),
-            ("out.vcf", "./genome.fa", "is one of the inputs"),
-            ("out.vcf", "genome.fa.fai", "is the index of the input"),
-            ("out.vcf", "in.vcf.gz.tbi", "is the index of the input"),
-            ("out.vcf", "out.vcf", "two outputs are"),
-            ("out.vcf.gz", "out.vcf.gz.csi", "is the index of the output"),
-        ] {
-            let told = told(first, second).unwrap();
-            assert!(told.contains(says), "{told}");
-        }
     }
 }

@@ -16,6 +16,7 @@ use crate::journal::{Journal, Key};
 use crate::options::ScoreOptions;
 use crate::predictor::Predictor;
 use crate::reference::Reference;
+use crate::share::Share;
 
 /// What tasks work with.
 #[derive(Clone, Copy)]
@@ -24,6 +25,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) reference: &'a Reference,
     pub(crate) options: &'a ScoreOptions,
     pub(crate) watch: &'a dyn Watch,
+    pub(crate) share: &'a Share<'a>,
 }
 
 /// A piece of work that answers one or more questions on one strand.
@@ -68,24 +70,33 @@ pub(crate) fn answer<T: Task>(
     let width = tasks.first().map_or(0, Task::width);
     let mut answers = Answers { values: vec![f64::NAN; questions * width], width };
     let mut jobs: Vec<(&T, Key)> = Vec::new();
+    let all: u64 = tasks.iter().map(Task::bases).sum();
+    let mut done = 0;
     for task in tasks {
         let key = Key::of(|text| task.describe(strand, text));
         match journal.known(&key) {
-            Some(values) if values.len() == task.questions().len() * width => answers.fill(task, values),
+            Some(values) if values.len() == task.questions().len() * width => {
+                answers.fill(task, values);
+                done += task.bases();
+            }
             _ => jobs.push((task, key)),
         }
     }
     let (long, short): (Vec<_>, Vec<_>) =
         jobs.into_iter().partition(|(task, _)| task.bases() >= Crew::<Scratch<f32>>::LONG as u64);
-    let gathered = Mutex::new((&mut answers, journal));
+    bench.share.advance(done, all);
+    let gathered = Mutex::new((&mut answers, journal, done));
     let work = |(task, key): (&T, Key), scratch: &mut Scratch<f32>| {
         let values = task.run(bench, strand, scratch)?;
         let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
         gathered.0.fill(task, &values);
+        gathered.2 += task.bases();
+        bench.share.advance(gathered.2, all);
         gathered.1.add(key, values)
     };
     crew.together(long, work)?;
     crew.side_by_side(short, work)?;
+    bench.share.end_round();
     Ok(answers)
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -62,59 +62,22 @@ pub struct Tracked {
 }
 
 impl Track {
-    /// Computes and writes the tracks.
+    /// Opens the genome and makes the model ready.
     ///
     /// # Errors
     ///
     /// - options that do not go together or with the model, or no output;
     /// - the genome cannot be read, or does not have a region;
-    /// - an output exists or cannot be written;
-    /// - the watch stopped the run.
-    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Tracked, ScoreError> {
+    /// - an output that is one of the inputs, or that exists and is not to be replaced.
+    pub fn plan<'a>(&'a self, checkpoint: &'a Checkpoint, level: Level) -> Result<TrackPlan<'a>, ScoreError> {
         self.check(checkpoint)?;
         let genome = Genome::open(&self.reference, &self.genome)?;
-        if let Some(notice) = genome.notice() {
-            watch.note(&notice);
-        }
+        let notice = genome.notice();
         let intervals = self.intervals(&genome)?;
         let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
-        let mut crew = Crew::new(self.threads, predictor.scratch());
         let reference = Reference::new(genome);
         self.check_memory(&predictor, &reference)?;
-        warning::of_context(self.context.get(), checkpoint, watch);
-        let view = View {
-            predictor: &predictor,
-            reference: &reference,
-            context: self.context.get(),
-            is_causal: predictor.is_causal(),
-            not_finite: AtomicU64::new(0),
-            watch,
-        };
-        let mut tracks = Tracks::create(self)?;
-        let mut tracked = Tracked::default();
-        let all = intervals.iter().map(Interval::len).sum();
-        let mut contig = None;
-        for interval in &intervals {
-            if contig != Some(interval.contig) {
-                contig = Some(interval.contig);
-                let contig = reference.contigs().get(interval.contig);
-                tracks.each(|track| Ok(track.begin_contig(&contig.name, contig.length)?))?;
-            }
-            let mut position = interval.start;
-            while position < interval.end {
-                let pieces = view.pieces(interval, position);
-                let values = view.values(&pieces, self.strands, &mut crew)?;
-                tracks.push(position, &values)?;
-                tracked.n_ambiguous +=
-                    reference.count_ambiguous(interval.contig, &(position..position + values.len() as u64))?;
-                position += values.len() as u64;
-                tracked.bases += values.len() as u64;
-                watch.counted(tracked.bases, Some(all));
-            }
-        }
-        tracks.finish()?;
-        warning::of_not_finite(view.not_finite.into_inner(), watch);
-        Ok(tracked)
+        Ok(TrackPlan { job: self, checkpoint, intervals, predictor, reference, notice })
     }
 
     fn check(&self, checkpoint: &Checkpoint) -> Result<(), ScoreError> {
@@ -130,9 +93,19 @@ impl Track {
         if !matches!(checkpoint.config.head, Head::LanguageModel { .. }) {
             return usage(format!("a track needs a language model, and {} has no such head", checkpoint.name));
         }
-        let targets = [&self.surprisal, &self.entropy].into_iter().flatten().map(|path| Target::Text(path));
-        Targets(targets.collect()).check(&[&*self.reference])?;
-        check_context(self.context)
+        let targets = Targets(self.files().map(Target::Text).collect());
+        targets.check(&[&*self.reference], &checkpoint.files)?;
+        for path in self.files() {
+            form(path)?;
+        }
+        check_context(self.context)?;
+        targets.check_standing(self.existing)
+    }
+
+    /// The outputs that are files.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let outputs = [&self.surprisal, &self.entropy].into_iter().flatten();
+        outputs.map(PathBuf::as_path).filter(|path| path.as_os_str() != "-")
     }
 
     fn check_memory(&self, predictor: &Predictor, reference: &Reference) -> Result<(), ScoreError> {
@@ -168,6 +141,81 @@ impl Track {
         });
         Ok(intervals)
     }
+}
+
+/// A job whose genome is open and whose options fit together.
+pub struct TrackPlan<'a> {
+    job: &'a Track,
+    checkpoint: &'a Checkpoint,
+    intervals: Vec<Interval>,
+    predictor: Predictor,
+    reference: Reference,
+    notice: Option<String>,
+}
+
+impl TrackPlan<'_> {
+    /// Bases of all regions, none counted twice.
+    pub fn bases(&self) -> u64 {
+        self.intervals.iter().map(Interval::len).sum()
+    }
+
+    /// Computes and writes the tracks.
+    ///
+    /// # Errors
+    ///
+    /// - the genome cannot be read;
+    /// - an output exists or cannot be written;
+    /// - the watch stopped the run.
+    pub fn run(self, watch: &dyn Watch) -> Result<Tracked, ScoreError> {
+        let all = self.bases();
+        let Self { job, checkpoint, intervals, predictor, reference, notice } = self;
+        if let Some(notice) = notice {
+            watch.note(&notice);
+        }
+        let mut crew = Crew::new(job.threads, predictor.scratch());
+        warning::of_context(job.context.get(), checkpoint.config.trained_context, watch);
+        let view = View {
+            predictor: &predictor,
+            reference: &reference,
+            context: job.context.get(),
+            is_causal: predictor.is_causal(),
+            not_finite: AtomicU64::new(0),
+            watch,
+        };
+        let mut tracks = Tracks::create(job)?;
+        let mut tracked = Tracked::default();
+        watch.counted(0, Some(all));
+        let mut contig = None;
+        for interval in &intervals {
+            if contig != Some(interval.contig) {
+                contig = Some(interval.contig);
+                let contig = reference.contigs().get(interval.contig);
+                tracks.each(|track| Ok(track.begin_contig(&contig.name, contig.length)?))?;
+            }
+            let mut position = interval.start;
+            while position < interval.end {
+                let pieces = view.pieces(interval, position);
+                let values = view.values(&pieces, job.strands, &mut crew)?;
+                tracks.push(position, &values)?;
+                tracked.n_ambiguous +=
+                    reference.count_ambiguous(interval.contig, &(position..position + values.len() as u64))?;
+                position += values.len() as u64;
+                tracked.bases += values.len() as u64;
+                watch.counted(tracked.bases, Some(all));
+            }
+        }
+        tracks.finish()?;
+        warning::of_not_finite(view.not_finite.into_inner(), watch);
+        Ok(tracked)
+    }
+}
+
+/// The form of a track that a name asks for.
+fn form(path: &Path) -> Result<TrackForm, ScoreError> {
+    TrackForm::from_path(path).ok_or_else(|| {
+        let expected = "a name that ends in .bw, .bigwig, .bedgraph or .bedgraph.gz";
+        ScoreError::Usage(format!("expected {expected}, found {}", path.display()))
+    })
 }
 
 /// −log2 p(base) and the entropy of the bases in bits; not a number where there is none.
@@ -322,11 +370,7 @@ impl Tracks {
                 tracks.push((TrackWriter::bed_graph_stream(std::io::stdout(), "the standard output"), value));
                 continue;
             }
-            let form = TrackForm::from_path(path).ok_or_else(|| {
-                let expected = "a name that ends in .bw, .bigwig, .bedgraph or .bedgraph.gz";
-                ScoreError::Usage(format!("expected {expected}, found {}", path.display()))
-            })?;
-            tracks.push((TrackWriter::create(path, form, job.existing)?, value));
+            tracks.push((TrackWriter::create(path, form(path)?, job.existing)?, value));
         }
         Ok(Self(tracks))
     }

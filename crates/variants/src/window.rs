@@ -24,13 +24,25 @@ pub(crate) fn on_grid(site: u64, context: u64, span: &Range<u64>) -> Range<u64> 
     candidates.min_by_key(distance).expect("there are two candidates")
 }
 
-/// The window in which both the reference and the edited sequence are read: `context / 2` bases before the edit. Where the edit
-/// leaves bases out, it ends as much earlier as the edited sequence needs to have as many bases.
-pub(crate) fn around(edit: &Edit, context: u64, span: &Range<u64>) -> Range<u64> {
-    let shrinks = (edit.reference.len() as u64).saturating_sub(edit.alternate.len() as u64);
-    let room = span.start..span.end.saturating_sub(shrinks).max(span.start);
-    let start = from(edit.start.saturating_sub(context / 2), context, &room).start;
-    start..(start + context).min(span.end)
+/// Where the windows begin in which the reference and the edited sequence are read: `context / 2` bases before the edit, and as
+/// much earlier as it takes that both have `context` bases where the span ends. Where the span has not as many bases behind
+/// the edit as this adds or leaves out, the shorter sequence begins earlier than the other one.
+pub(crate) fn around(edit: &Edit, context: u64, span: &Range<u64>) -> [u64; 2] {
+    let half = context - context / 2;
+    let behind = span.end - edit.end();
+    let held = [&edit.reference, &edit.alternate].map(|allele| half.min(allele.len() as u64));
+    let start = |held: u64| edit.start.saturating_sub(context - half.min(held + behind)).max(span.start);
+    let [reference, alternate] = held.map(start);
+    match held[0].abs_diff(held[1]) <= behind {
+        true => [reference.min(alternate); 2],
+        false => [reference, alternate],
+    }
+}
+
+/// The bases of the reference in both windows of an edit.
+pub(crate) fn of_edit(edit: &Edit, context: u64, span: &Range<u64>) -> Range<u64> {
+    let [reference, alternate] = around(edit, context, span);
+    reference.min(alternate)..(reference.max(alternate) + context).min(span.end)
 }
 
 /// `context` bases from `start` on, shifted into the span.
@@ -82,10 +94,37 @@ mod tests {
             alternate: vec![b'A'; to],
             is_spelled: true,
         };
-        assert_eq!(around(&edit(500, 1, 1), 100, &(0..1_000)), 450..550);
-        assert_eq!(around(&edit(0, 1, 5), 100, &(0..1_000)), 0..100);
-        assert_eq!(around(&edit(999, 1, 5), 100, &(0..1_000)), 900..1_000);
-        assert_eq!(around(&edit(980, 20, 1), 100, &(0..1_000)), 881..981);
-        assert_eq!(around(&edit(10, 5, 1), 100, &(0..50)), 0..50);
+        let found = |edit: Edit, span| (around(&edit, 100, &span), of_edit(&edit, 100, &span));
+        assert_eq!(found(edit(500, 1, 1), 0..1_000), ([450, 450], 450..550));
+        assert_eq!(found(edit(0, 1, 5), 0..1_000), ([0, 0], 0..100));
+        assert_eq!(found(edit(995, 1, 5), 0..1_000), ([900, 900], 900..1_000));
+        assert_eq!(found(edit(999, 1, 5), 0..1_000), ([900, 904], 900..1_000));
+        assert_eq!(found(edit(960, 20, 1), 0..1_000), ([881, 881], 881..981));
+        assert_eq!(found(edit(980, 20, 1), 0..1_000), ([900, 881], 881..1_000));
+        assert_eq!(found(edit(999, 1, 90), 0..1_000), ([900, 949], 900..1_000));
+        assert_eq!(found(edit(10, 5, 1), 0..50), ([0, 0], 0..50));
+    }
+
+    #[test]
+    fn no_allele_is_cut_that_half_a_window_holds() {
+        let (context, span) = (20_u64, 3..60_u64);
+        for (start, from, to) in
+            span.clone().flat_map(|start| (1..15).flat_map(move |n| (1..15).map(move |m| (start, n, m))))
+        {
+            let edit =
+                Edit { contig: 0, start, reference: vec![b'A'; from], alternate: vec![b'C'; to], is_spelled: true };
+            if edit.end() > span.end {
+                continue;
+            }
+            let behind = span.end - edit.end();
+            for (begin, allele) in around(&edit, context, &span).into_iter().zip([from, to]) {
+                let before = start - begin;
+                let held = (context - before).min(allele as u64);
+                assert!(begin >= span.start && held >= (allele as u64).min(10), "{start} {from} {to}");
+                // As many bases as the context, wherever the sequence has them.
+                let length = (before + allele as u64 + behind).min(context);
+                assert!(length == context || begin == span.start, "{start} {from} {to}: {length}");
+            }
+        }
     }
 }

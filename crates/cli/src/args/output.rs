@@ -1,4 +1,4 @@
-//! `-o/--output`, `--resume` and `--force`: where a table goes.
+//! `-o/--output`, `--tsv`, `--resume` and `--force`: where tables go.
 
 use std::path::{PathBuf, is_separator};
 
@@ -9,7 +9,7 @@ use longstrand_table::{Destination, Existing};
 #[derive(Clone, Debug, clap::Args)]
 pub struct OutputOptions {
     /// Where to write: a file named *.parquet (or *.pq), or else a folder of parts
-    #[arg(short, long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(table_path))]
+    #[arg(short, long, value_name = "PATH", value_parser = table())]
     pub output: PathBuf,
     #[command(flatten)]
     existing: ExistingArgs,
@@ -46,6 +46,28 @@ impl ExistingArgs {
             (false, true) => Existing::Replace,
             (false, false) => Existing::Refuse,
         }
+    }
+}
+
+/// A value of `--tsv`.
+pub fn tsv() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(tsv_path)
+}
+
+/// A value that names a Parquet table.
+pub fn table() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(table_path)
+}
+
+/// Refuses a name that promises commas.
+fn tsv_path(path: PathBuf) -> Result<PathBuf, String> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_ascii_lowercase();
+    match name.ends_with(b".csv") || name.ends_with(b".csv.gz") {
+        true => {
+            Err("expected a name that ends in .tsv, .tsv.gz or the like: columns are separated by tabs, not commas"
+                .into())
+        }
+        false => Ok(path),
     }
 }
 
@@ -89,6 +111,16 @@ mod tests {
         }
         for bad in ["-", "out.tsv", "parts.v1"] {
             assert!(table_path(bad.into()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_text_table_is_not_named_as_if_it_had_commas() {
+        for good in ["-", "out.tsv", "out.tsv.gz", "out.txt", "csv"] {
+            assert!(tsv_path(good.into()).is_ok(), "{good}");
+        }
+        for bad in ["out.csv", "a/out.CSV.gz"] {
+            assert!(tsv_path(bad.into()).is_err(), "{bad}");
         }
     }
 

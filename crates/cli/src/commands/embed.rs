@@ -16,6 +16,7 @@ use longstrand_table::{Destination, Precision, WriteOptions};
 
 use crate::args::flags::sam_flags;
 use crate::args::number::{above_zero, size};
+use crate::args::region::regions;
 use crate::args::{GeneralOptions, ModelArgs, OutputOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
@@ -58,7 +59,8 @@ struct WindowArgs {
     /// Embed only the intervals of a BED file, each as one window; '-' rows as their reverse complement [repeatable]
     #[arg(long, value_name = "FILE", conflicts_with = "regions")]
     bed: Vec<PathBuf>,
-    /// Embed only a region, 1-based and closed, as 20:1,000-2,000 [repeatable]
+    /// Embed only a region, 1-based and closed, as 20:1,000-2,000; 20:1000 is from there to the contig's end, as for samtools
+    /// [repeatable, or several with commas]
     #[arg(short, long = "region", visible_alias = "regions", id = "regions", value_name = "REGION")]
     regions: Vec<String>,
     /// Bases of a window, or `contig` for whole contigs; centred on BED intervals. Of sizes, k, M and G stand for 1,000,
@@ -199,7 +201,7 @@ impl Options {
         Job {
             input: InputOptions {
                 path: self.input.clone(),
-                regions: windows.regions.clone(),
+                regions: regions(&windows.regions),
                 beds: windows.bed.clone(),
                 window: windows.window,
                 stride: windows.stride,

@@ -12,6 +12,8 @@ use longstrand_seq::window::Shard;
 use longstrand_table::Destination;
 use longstrand_variants::{Counts, Job, Outputs, Plan, Prefix, RefMismatch, ScoreCounts, ScoreOptions};
 
+use crate::args::output::{table, tsv};
+use crate::args::region::regions;
 use crate::args::score::ScoreArgs;
 use crate::args::{ExistingArgs, GeneralOptions, ModelArgs};
 use crate::commands::scoring;
@@ -54,14 +56,15 @@ struct OutputArgs {
     /// The records with their scores in INFO: *.vcf, *.vcf.gz or *.bcf, with an index beside it; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The format of -o: v for VCF, z for VCF in bgzip, b for BCF [default: as the name ends; v for standard output]
-    #[arg(short = 'O', long, value_name = "v|z|b", value_parser = output_type(), requires = "output")]
+    /// The format of -o: v for VCF, z for VCF in bgzip, b or u for BCF, compressed all the same [default: as the name ends;
+    /// v for standard output]
+    #[arg(short = 'O', long, value_name = "v|z|b|u", value_parser = output_type(), requires = "output")]
     output_type: Option<VariantFormat>,
-    /// One row an allele: a file named *.parquet, or a folder of parts
-    #[arg(long, value_name = "PATH")]
+    /// One row an allele: a file named *.parquet (or *.pq), or else a folder of parts
+    #[arg(long, value_name = "PATH", value_parser = table())]
     parquet: Option<PathBuf>,
-    /// One row an allele, as text; *.gz is bgzip; - for standard output
-    #[arg(long, value_name = "FILE")]
+    /// One row an allele, as text with tabs; *.gz is bgzip; - for standard output
+    #[arg(long, value_name = "FILE", value_parser = tsv())]
     tsv: Option<PathBuf>,
     /// What the keys of the INFO fields begin with, so that a file can hold the scores of several models
     #[arg(long, value_name = "PREFIX", default_value = "LS")]
@@ -73,7 +76,8 @@ struct OutputArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Records")]
 struct RecordArgs {
-    /// Only records that overlap a region, 1-based and closed, as 20:1,000-2,000; needs an index [repeatable]
+    /// Only records that overlap a region, 1-based and closed, as 20:1,000-2,000; 20:1000 is from there to the contig's end,
+    /// as for samtools. Needs an index [repeatable, or several with commas]
     #[arg(short, long, visible_alias = "region", value_name = "REGION")]
     regions: Vec<String>,
     /// What becomes of a record whose REF is not the reference's: error, skip (no score, and a reason) or ignore
@@ -100,9 +104,11 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let job = options.job(general)?;
     let outputs = job.outputs.clone();
     let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    options.scores.check(plan.options())?;
     if options.dry_run {
-        return write_stdout(options.describe(&plan, general, &checkpoint.name).as_bytes());
+        return write_stdout(options.describe(&plan, general, &checkpoint.name)?.as_bytes());
     }
+    scoring::check_stdout([&options.outputs.output, &options.outputs.tsv].into_iter().flatten().map(PathBuf::as_path))?;
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit({
         let outputs = outputs.clone();
@@ -110,7 +116,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     });
     let progress = Progress::counting("records", general.quiet);
     let started = Instant::now();
-    let result = plan.run(&checkpoint, &Shown { progress: &progress, interrupt: &interrupt });
+    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let outcome = result.map_err(|error| scoring::told(error, outputs.is_resumable()))?;
     if !general.quiet {
@@ -127,7 +133,7 @@ impl Options {
         let outputs = &self.outputs;
         Ok(Job {
             variants: self.input.clone(),
-            regions: self.records.regions.clone(),
+            regions: regions(&self.records.regions),
             reference: self.reference.clone(),
             genome: GenomeOptions { sliced_reference: self.records.sliced_reference },
             options: ScoreOptions { ref_mismatch: self.records.ref_mismatch, ..self.scores.options() },
@@ -145,22 +151,22 @@ impl Options {
         })
     }
 
-    fn describe(&self, plan: &Plan, general: &GeneralOptions, model: &str) -> String {
-        let options = plan.options();
+    fn describe(&self, plan: &Plan, general: &GeneralOptions, model: &str) -> Result<String, Usage> {
         let shown = |path: &PathBuf| path.display().to_string();
         let outputs = [&self.outputs.output, &self.outputs.parquet, &self.outputs.tsv];
-        let rows = [
-            ("variants", shown(&self.input)),
-            ("reference", shown(&self.reference)),
-            ("model", model.to_owned()),
-            ("columns", plan.columns().join(", ")),
-            ("context", format!("{} bases", options.context)),
-            ("strand", options.strands.to_string()),
-            ("shard", self.records.shard.to_string()),
-            ("threads", general.threads().to_string()),
-            ("outputs", outputs.into_iter().flatten().map(shown).collect::<Vec<_>>().join(", ")),
-        ];
-        rows.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect()
+        let mut rows =
+            vec![("variants", shown(&self.input)), ("reference", shown(&self.reference)), ("model", model.to_owned())];
+        if !self.records.regions.is_empty() {
+            rows.insert(1, ("regions", regions(&self.records.regions).join(" ")));
+        }
+        rows.extend(ScoreArgs::describe(plan.options(), &plan.columns()));
+        rows.push(("shard", self.records.shard.to_string()));
+        rows.push(("threads", general.threads().to_string()));
+        if let Some((_, format)) = self.outputs.variants()? {
+            rows.push(("format", format_name(format).into()));
+        }
+        rows.push(("outputs", outputs.into_iter().flatten().map(shown).collect::<Vec<_>>().join(", ")));
+        Ok(scoring::table(&rows))
     }
 }
 
@@ -183,13 +189,22 @@ impl OutputArgs {
     }
 }
 
-/// The formats of `-O`, as bcftools names them.
+/// The formats of `-O`, as bcftools names them. BCF without compression is compressed too.
 fn output_type() -> impl TypedValueParser<Value = VariantFormat> {
-    PossibleValuesParser::new(["v", "z", "b"]).map(|name| match name.as_str() {
+    PossibleValuesParser::new(["v", "z", "b", "u"]).map(|name| match name.as_str() {
         "v" => VariantFormat::Vcf,
         "z" => VariantFormat::VcfGz,
         _ => VariantFormat::Bcf,
     })
+}
+
+/// A format, for a user.
+fn format_name(format: VariantFormat) -> &'static str {
+    match format {
+        VariantFormat::Vcf => "VCF",
+        VariantFormat::VcfGz => "VCF in bgzip",
+        VariantFormat::Bcf => "BCF",
+    }
 }
 
 /// The command line, with quotes where a shell needs them.
@@ -197,7 +212,10 @@ fn command_line() -> String {
     let quoted = |argument: &OsStr| {
         let text = argument.to_string_lossy();
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
-        if !text.is_empty() && text.chars().all(is_plain) { text.into_owned() } else { format!("'{text}'") }
+        match !text.is_empty() && text.chars().all(is_plain) {
+            true => text.into_owned(),
+            false => format!("'{}'", text.replace('\'', "'\\''")),
+        }
     };
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| quoted(&argument)).collect();
     format!("longstrand {}", arguments.join(" "))

@@ -7,12 +7,13 @@ use std::time::Instant;
 use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
 use longstrand_table::{Existing, remove_temporaries};
-use longstrand_variants::{Strands, Track};
+use longstrand_variants::{Strands, Track, TrackPlan};
 
 use crate::args::number::size;
+use crate::args::region::regions;
 use crate::args::{GeneralOptions, ModelArgs};
 use crate::commands::scoring;
-use crate::failure::say;
+use crate::failure::{say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::machine::memory::Memory;
 use crate::progress::{Progress, format_bases};
@@ -33,7 +34,8 @@ pub struct Options {
     /// Where the entropy of the distribution over A, C, G and T goes, in bits
     #[arg(long, value_name = "FILE")]
     entropy: Option<PathBuf>,
-    /// Only a region, 1-based and closed [repeatable; default: everything]
+    /// Only a region, 1-based and closed, as 20:1,000-2,000; 20:1000 is from there to the contig's end, as for samtools
+    /// [repeatable, or several with commas; default: everything]
     #[arg(short, long = "region", visible_alias = "regions", value_name = "REGION")]
     regions: Vec<String>,
     /// Bases of a window, an even number; of a block for a causal model, which has read one to two blocks before a base
@@ -50,9 +52,12 @@ pub struct Options {
     force: bool,
     #[command(flatten)]
     model: ModelArgs,
+    /// Print what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
-/// Writes the tracks.
+/// Writes the tracks, or says what would be written.
 ///
 /// # Errors
 ///
@@ -62,25 +67,20 @@ pub struct Options {
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
-    let outputs = [options.surprisal.clone(), options.entropy.clone()];
-    let job = Track {
-        reference: options.input,
-        genome: GenomeOptions { sliced_reference: options.sliced_reference },
-        regions: options.regions,
-        context: options.context,
-        strands: options.strand,
-        surprisal: options.surprisal,
-        entropy: options.entropy,
-        existing: if options.force { Existing::Replace } else { Existing::Refuse },
-        threads: general.threads(),
-        available_memory: Memory::detect().map(|memory| memory.available),
-    };
+    let job = options.job(general);
+    let plan = job.plan(&checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    if options.dry_run {
+        return write_stdout(options.describe(&plan, general, &checkpoint.name).as_bytes());
+    }
+    scoring::check_stdout(options.outputs().iter().map(PathBuf::as_path))?;
     let interrupt = Interrupt::listen(general.quiet)?;
-    interrupt.before_exit(move || outputs.iter().flatten().for_each(|path| remove_temporaries(path)));
+    interrupt.before_exit({
+        let outputs = options.outputs();
+        move || outputs.iter().for_each(|path| remove_temporaries(path))
+    });
     let progress = Progress::counting("bases", general.quiet);
     let started = Instant::now();
-    let watch = Shown { progress: &progress, interrupt: &interrupt };
-    let result = job.run(&checkpoint, Level::detect()?, &watch);
+    let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let tracked = result.map_err(|error| scoring::told(error, false))?;
     if !general.quiet {
@@ -89,4 +89,44 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         say(&format!("{bases}, {} bases without a surprisal, {seconds:.1} s", tracked.n_ambiguous));
     }
     Ok(())
+}
+
+impl Options {
+    fn job(&self, general: &GeneralOptions) -> Track {
+        Track {
+            reference: self.input.clone(),
+            genome: GenomeOptions { sliced_reference: self.sliced_reference },
+            regions: regions(&self.regions),
+            context: self.context,
+            strands: self.strand,
+            surprisal: self.surprisal.clone(),
+            entropy: self.entropy.clone(),
+            existing: if self.force { Existing::Replace } else { Existing::Refuse },
+            threads: general.threads(),
+            available_memory: Memory::detect().map(|memory| memory.available),
+        }
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        [&self.surprisal, &self.entropy].into_iter().flatten().cloned().collect()
+    }
+
+    fn describe(&self, plan: &TrackPlan<'_>, general: &GeneralOptions, model: &str) -> String {
+        let regions = match &*self.regions {
+            [] => "everything".to_owned(),
+            texts => regions(texts).join(" "),
+        };
+        let tracks = [("surprisal", &self.surprisal), ("entropy", &self.entropy)];
+        let outputs = tracks.iter().filter_map(|(name, path)| Some(format!("{name} to {}", path.as_ref()?.display())));
+        scoring::table(&[
+            ("genome", self.input.display().to_string()),
+            ("regions", regions),
+            ("bases", plan.bases().to_string()),
+            ("model", model.to_owned()),
+            ("context", format!("{} bases", self.context)),
+            ("strand", self.strand.to_string()),
+            ("threads", general.threads().to_string()),
+            ("outputs", outputs.collect::<Vec<_>>().join(", ")),
+        ])
+    }
 }

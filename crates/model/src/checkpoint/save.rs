@@ -28,7 +28,8 @@ impl Checkpoint {
     pub fn new(name: String, config: Config, weights: Weights, vocabulary: Vocabulary) -> Result<Self, SaveError> {
         let tokenizer = Alphabet::of(&vocabulary).name().into();
         let (digest, stored_types) = (String::new(), vec![StoredType::F32]);
-        let mut checkpoint = Self { name, config, weights, vocabulary, tokenizer, digest, stored_types };
+        let mut checkpoint =
+            Self { name, config, weights, vocabulary, tokenizer, digest, stored_types, files: Vec::new() };
         checkpoint.digest = checkpoint.encode()?.digest;
         Ok(checkpoint)
     }

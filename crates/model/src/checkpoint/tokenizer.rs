@@ -16,6 +16,9 @@ use crate::config::Config;
 /// Lengths above this are the "no limit" of transformers.
 const LONGEST: u64 = 1 << 32;
 
+/// The files that a tokenizer is read from.
+pub(super) const FILES: [&str; 2] = ["tokenizer_config.json", "tokenizer.json"];
+
 /// The known alphabets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alphabet {
@@ -83,10 +86,11 @@ impl Tokenizer {
 
     /// Reads `tokenizer_config.json` and `tokenizer.json`, of which either may be absent.
     pub(super) fn read(folder: &Path) -> Result<Self, CheckpointError> {
-        let config = json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+        let [config, tokenizer] = FILES.map(|file| folder.join(file));
+        let config = json(&config)?.unwrap_or_default();
         let max_length = config.get("model_max_length").and_then(Value::as_u64);
         let class = config.get("tokenizer_class").and_then(Value::as_str);
-        let tokenizer = json(&folder.join("tokenizer.json"))?;
+        let tokenizer = json(&tokenizer)?;
         let none = Self::none(folder.display().to_string());
         let alphabet = alphabet(class, tokenizer.as_ref()).map_err(|found| none.unknown(found))?;
         Ok(Self { alphabet, max_length: max_length.filter(|length| (1..=LONGEST).contains(length)), ..none })
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn files_that_are_not_json_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        for file in ["tokenizer_config.json", "tokenizer.json"] {
+        for file in FILES {
             let path = folder.path().join(file);
             fs::write(&path, "{").unwrap();
             let error = Tokenizer::read(folder.path()).unwrap_err();

@@ -18,26 +18,26 @@ pub enum EvaluateError {
     /// What was asked for makes no sense with this model.
     Usage(String),
     /// The genome cannot be read.
-    Genome(longstrand_seq::Error),
+    Genome(Box<longstrand_seq::Error>),
     /// Windows cannot be read.
-    Windows(SourceError),
+    Windows(Box<SourceError>),
     /// Windows cannot be laid.
-    Plan(PlanError),
+    Plan(Box<PlanError>),
     /// A region is none of the genome.
     Region {
         /// The genome.
         path: PathBuf,
         /// What is wrong.
-        error: RegionError,
+        error: Box<RegionError>,
     },
     /// A BED file cannot be read.
-    Bed(BedError),
+    Bed(Box<BedError>),
     /// A file of tokens cannot be read.
-    Tokens(TokenFileError),
+    Tokens(Box<TokenFileError>),
     /// Bases cannot be hidden so.
     Objective(ObjectiveError),
     /// A Markov model cannot be counted.
-    Baseline(BaselineError),
+    Baseline(Box<BaselineError>),
     /// There is nothing to predict.
     NoWindows {
         /// The genome.
@@ -96,7 +96,7 @@ macro_rules! from {
     ($($source:ty => $variant:ident),* $(,)?) => {$(
         impl From<$source> for EvaluateError {
             fn from(error: $source) -> Self {
-                Self::$variant(error)
+                Self::$variant(error.into())
             }
         }
     )*};
@@ -108,14 +108,19 @@ from! {
     PlanError => Plan,
     BedError => Bed,
     TokenFileError => Tokens,
-    ObjectiveError => Objective,
+}
+
+impl From<ObjectiveError> for EvaluateError {
+    fn from(error: ObjectiveError) -> Self {
+        Self::Objective(error)
+    }
 }
 
 impl From<BaselineError> for EvaluateError {
     fn from(error: BaselineError) -> Self {
         match error {
             BaselineError::Cancelled => Self::Cancelled,
-            error => Self::Baseline(error),
+            error => Self::Baseline(error.into()),
         }
     }
 }

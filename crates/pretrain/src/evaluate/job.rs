@@ -231,7 +231,9 @@ impl WindowsOf {
             return Ok(Targets::Contigs);
         }
         let regions: Result<Vec<_>, _> = self.regions.iter().map(|text| region::parse(text, contigs)).collect();
-        Ok(Targets::Regions(regions.map_err(|error| EvaluateError::Region { path: self.path.clone(), error })?))
+        Ok(Targets::Regions(
+            regions.map_err(|error| EvaluateError::Region { path: self.path.clone(), error: error.into() })?,
+        ))
     }
 }
 

@@ -105,11 +105,30 @@ fn human(number: usize) -> String {
     }
 }
 
+/// A chromosome's name in the form of another one's; none where either has no such form.
+pub(super) fn named_like(name: &str, like: &str) -> Option<String> {
+    let chromosome = Some(Chromosome::of(name).name).filter(|name| is_chromosome(name))?;
+    match split_chr(like) {
+        Some((chr, _)) if chromosome == "MT" => Some(format!("{chr}M")),
+        Some((chr, _)) => Some(format!("{chr}{chromosome}")),
+        None => is_chromosome(like).then_some(chromosome),
+    }
+}
+
+/// Whether a bare name is a chromosome's: of one or two letters or digits, or a Roman number.
+fn is_chromosome(bare: &str) -> bool {
+    let is_short = bare.len() <= 2 && bare.bytes().all(|b| b.is_ascii_alphanumeric());
+    !bare.is_empty() && (is_short || bare.bytes().all(|b| b"IVX".contains(&b)))
+}
+
+/// Splits `chr20` behind `chr`, in letters of either case.
+fn split_chr(name: &str) -> Option<(&str, &str)> {
+    let (chr, bare) = name.split_at_checked(3)?;
+    (chr.eq_ignore_ascii_case("chr") && !bare.is_empty()).then_some((chr, bare))
+}
+
 fn bare(name: &str) -> Chromosome {
-    let name = match name.get(..3) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("chr") && name.len() > 3 => &name[3..],
-        _ => name,
-    };
+    let name = split_chr(name).map_or(name, |(_, bare)| bare);
     let name = if name == "M" { "MT" } else { name };
     Chromosome { name: name.into(), assembly: None }
 }
@@ -132,6 +151,26 @@ mod tests {
         ] {
             let expected = Chromosome { name: chromosome.into(), assembly: Some(assembly) };
             assert_eq!(Chromosome::of(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_take_the_form_of_others() {
+        for (name, like, expected) in [
+            ("21", "chr20", Some("chr21")),
+            ("chrX", "20", Some("X")),
+            ("chrX", "chr20", Some("chrX")),
+            ("chrM", "20", Some("MT")),
+            ("M", "X", Some("MT")),
+            ("MT", "Chr1", Some("ChrM")),
+            ("NC_012920.1", "chr20", Some("chrM")),
+            ("NC_000021.9", "20", Some("21")),
+            ("XIV", "chrI", Some("chrXIV")),
+            ("scaffold_7", "chr20", None),
+            ("chrX", "NC_000020.11", None),
+            ("chrX", "", None),
+        ] {
+            assert_eq!(named_like(name, like).as_deref(), expected, "{name} like {like}");
         }
     }
 

@@ -61,16 +61,20 @@ pub(super) fn sliced(path: &Path, records: &[Contig]) -> Result<(Contigs, Slices
         slices.sort_by_key(|slice| (slice.range.start, slice.range.end));
         check_apart(path, name, slices, records)?;
     }
-    let contigs = contigs(&names, &slices).map_err(|source| Error::Contigs { path: path.into(), source })?;
+    let contigs = contigs(&names, &slices, records).map_err(|source| Error::Contigs { path: path.into(), source })?;
     Ok((contigs, Slices(slices)))
 }
 
-fn contigs(names: &[&str], slices: &[Vec<Slice>]) -> Result<Contigs, ContigError> {
+fn contigs(names: &[&str], slices: &[Vec<Slice>], records: &[Contig]) -> Result<Contigs, ContigError> {
     let spans = |slices: &Vec<Slice>| slices.iter().map(|slice| slice.range.clone()).collect();
     let spans: Vec<Vec<Range<u64>>> = slices.iter().map(spans).collect();
     let ends = spans.iter().map(|spans| spans.last().map_or(0, |span| span.end));
     let contigs = names.iter().zip(ends).map(|(name, length)| Contig { name: (*name).into(), length });
-    Contigs::with_spans(contigs.collect(), spans)
+    // A slice is named otherwise than its contig.
+    let is_whole =
+        |(name, slices): (&&str, &Vec<Slice>)| slices.iter().any(|slice| records[slice.record].name == **name);
+    let are_whole = names.iter().zip(slices).map(is_whole).collect();
+    Contigs::with_spans(contigs.collect(), spans, are_whole)
 }
 
 /// The contig that a record belongs to, and the interval of it that the record holds.

@@ -53,6 +53,13 @@ pub enum VariantErrorKind {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// A record cannot be read where the index says that there is one.
+    ThroughIndex {
+        /// The path of the index.
+        index: PathBuf,
+        /// What is wrong.
+        error: Box<VariantErrorKind>,
+    },
     /// A region names no interval.
     Region(RegionError),
     /// The records of a stream are to be counted, which would use them up.
@@ -91,42 +98,58 @@ impl VariantError {
 
 impl fmt::Display for VariantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.kind {
-            VariantErrorKind::Read(_) => write!(f, "cannot read {path}"),
-            VariantErrorKind::Write(_) => write!(f, "cannot write {path}"),
-            VariantErrorKind::Truncated(_) => write!(f, "{path}: the file is truncated"),
-            VariantErrorKind::Format { found } => write!(f, "{path}: expected VCF or BCF, found {found}"),
-            VariantErrorKind::Header(error) => write!(f, "{path}: {error}"),
-            VariantErrorKind::Record(error) => write!(f, "{path}: {error}"),
-            VariantErrorKind::NotSearchable { found } => {
-                write!(f, "{path}: regions need bgzip and an index, found {found}")
+        self.kind.describe(&self.path, f)
+    }
+}
+
+impl VariantErrorKind {
+    /// Says what is wrong with the file at `path`.
+    fn describe(&self, path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = path.display();
+        match self {
+            Self::Read(_) => write!(f, "cannot read {shown}"),
+            Self::Write(_) => write!(f, "cannot write {shown}"),
+            Self::Truncated(_) => write!(f, "{shown}: the file is truncated"),
+            Self::Format { found } => write!(f, "{shown}: expected VCF or BCF, found {found}"),
+            Self::Header(error) => write!(f, "{shown}: {error}"),
+            Self::Record(error) => write!(f, "{shown}: {error}"),
+            Self::NotSearchable { found } => {
+                write!(f, "{shown}: regions need bgzip and an index, found {found}")
             }
-            VariantErrorKind::NoIndex { index } => {
-                write!(f, "{path}: regions need an index: there is no {}", index.display())
+            Self::NoIndex { index } => {
+                write!(f, "{shown}: regions need an index: there is no {}", index.display())
             }
-            VariantErrorKind::Index { index, .. } => write!(f, "{path}: cannot use the index {}", index.display()),
-            VariantErrorKind::Region(error) => write!(f, "{path}: {error}"),
-            VariantErrorKind::Stream => {
-                write!(f, "{path}: the records of a stream cannot be counted before they are read")
+            Self::Index { index, .. } => write!(f, "{shown}: cannot use the index {}", index.display()),
+            Self::ThroughIndex { index, error } => {
+                error.describe(path, f)?;
+                write!(f, "; is {} the index of this very file?", index.display())
             }
-            VariantErrorKind::Exists => write!(f, "{path} exists already"),
-            VariantErrorKind::NotRegular => write!(f, "{path} exists and is not a file"),
-            VariantErrorKind::NoFolder => write!(f, "{path}: there is no such folder to write into"),
+            Self::Region(error) => write!(f, "{shown}: {error}"),
+            Self::Stream => {
+                write!(f, "{shown}: the records of a stream cannot be counted before they are read")
+            }
+            Self::Exists => write!(f, "{shown} exists; --force replaces it"),
+            Self::NotRegular => write!(f, "{shown} exists and is not a file"),
+            Self::NoFolder => write!(f, "{shown}: there is no such folder to write into"),
+        }
+    }
+
+    /// What the system, or a part of this library, says.
+    fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(source) | Self::Write(source) | Self::Truncated(source) | Self::Index { source, .. } => {
+                Some(source)
+            }
+            Self::ThroughIndex { error, .. } => error.cause(),
+            Self::Region(error) => error.source(),
+            _ => None,
         }
     }
 }
 
 impl Error for VariantError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.kind {
-            VariantErrorKind::Read(source)
-            | VariantErrorKind::Write(source)
-            | VariantErrorKind::Truncated(source)
-            | VariantErrorKind::Index { source, .. } => Some(source),
-            VariantErrorKind::Region(error) => error.source(),
-            _ => None,
-        }
+        self.kind.cause()
     }
 }
 

@@ -19,6 +19,21 @@ pub struct HeaderContig {
     pub length: Option<u64>,
 }
 
+impl HeaderContig {
+    /// Whether a header can declare a contig of this name (VCF 4.3, 1.4.7).
+    ///
+    /// ```
+    /// use longstrand_seq::variant::HeaderContig;
+    ///
+    /// assert!(HeaderContig::is_name("HLA-A*01:01:01:01"));
+    /// assert!(!HeaderContig::is_name("a,b<c>"));
+    /// ```
+    pub fn is_name(name: &str) -> bool {
+        let is_part = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&*+./:;=?@^_|~-".contains(&b);
+        !name.is_empty() && name.bytes().all(is_part) && !name.starts_with(['*', '='])
+    }
+}
+
 /// The header of a VCF or BCF file, line by line as it stands there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VariantHeader {
@@ -68,6 +83,16 @@ impl VariantHeader {
         let kept = self.meta.iter().filter(is_kept).cloned();
         let meta = kept.chain(lines.iter().map(|line| line.as_bytes().to_vec()));
         Self::new(meta.collect(), self.columns.clone())
+    }
+
+    /// The first of these INFO keys that the header declares without saying that they come from `source`.
+    pub fn foreign_info<'a>(&self, keys: &'a [String], source: &str) -> Option<&'a str> {
+        let is_foreign = |key: &str, line: &[u8]| {
+            let text = String::from_utf8_lossy(line);
+            let meta = MetaLine::parse(&text).filter(|meta| meta.key == "INFO" && meta.get("ID") == Some(key));
+            meta.is_some_and(|meta| meta.get("Source") != Some(source))
+        };
+        keys.iter().map(String::as_str).find(|key| self.meta.iter().any(|line| is_foreign(key, line)))
     }
 
     /// The header without the declarations of these INFO keys.
@@ -240,6 +265,25 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert_eq!(header.contigs().len(), 4);
+    }
+
+    #[test]
+    fn names_of_contigs_are_those_that_vcf_allows() {
+        for name in ["chr1", "HLA-A*01:01:01:01", "gi|1|ref|NC_1.1|", "#1", "a=b"] {
+            assert!(HeaderContig::is_name(name), "{name}");
+        }
+        for name in ["", "*", "=a", "a,b<c>", "a b", "a\"", "(a)", "{a}", "a\\", "\u{e9}"] {
+            assert!(!HeaderContig::is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn declarations_of_another_source_are_found() {
+        let keys = ["LA".to_owned(), "LS".to_owned()];
+        assert_eq!(header(TEXT).unwrap().foreign_info(&keys, "us"), Some("LS"));
+        let ours = TEXT.replace("Description=\"a, b\"", "Description=\"a, b\",Source=\"us\"");
+        assert_eq!(header(&ours).unwrap().foreign_info(&keys, "us"), None);
+        assert_eq!(header(TEXT).unwrap().foreign_info(&keys[..1], "us"), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) struct RecordsInRegions {
     /// Where the stretch ends that is being read.
     end: u64,
     read_count: u64,
+    index: PathBuf,
 }
 
 impl RecordsInRegions {
@@ -50,14 +51,19 @@ impl RecordsInRegions {
             return Err(VariantError::new(path, VariantErrorKind::NotSearchable { found }));
         }
         let file = open_whole(path).map_err(|source| VariantError::reading(path, source))?;
-        let index = open_index(path, form)?;
+        let (index_path, index) = open_index(path, form)?;
         let indexed = index.names.as_deref().unwrap_or_default();
         let regions = Regions::parse(regions, header.contigs(), indexed)
             .map_err(|error| VariantError::new(path, VariantErrorKind::Region(error)))?;
         let chunks = find(&index, &regions, dictionary);
         let opened = Records::open(bgzf::io::Reader::new(file), form);
         let (records, _) = opened.map_err(|error| header_error(path, error))?;
-        Ok(Self { records, regions, chunks, end: 0, read_count: 0 })
+        Ok(Self { records, regions, chunks, end: 0, read_count: 0, index: index_path })
+    }
+
+    /// The index that tells where records are.
+    pub(super) fn index(&self) -> &Path {
+        &self.index
     }
 
     pub(super) fn next(&mut self) -> Result<Option<VariantRecord>, ReadError> {
@@ -106,7 +112,7 @@ fn open_whole(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn open_index(path: &Path, form: Form) -> Result<Index, VariantError> {
+fn open_index(path: &Path, form: Form) -> Result<(PathBuf, Index), VariantError> {
     let beside = |extension: &str| -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(extension);
@@ -122,7 +128,7 @@ fn open_index(path: &Path, form: Form) -> Result<Index, VariantError> {
         if form == Form::Text && read.names.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it names no contigs"));
         }
-        Ok(read)
+        Ok((index.clone(), read))
     };
     read().map_err(|source| VariantError::new(path, VariantErrorKind::Index { index: index.clone(), source }))
 }

@@ -5,6 +5,11 @@ pub(super) fn get<'a>(info: &'a [u8], key: &str) -> Option<&'a [u8]> {
     fields(info).map(split).find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value.unwrap_or_default())
 }
 
+/// Whether a key is there more than once, which VCF forbids: it tells nothing then.
+pub(super) fn is_repeated(info: &[u8], key: &str) -> bool {
+    fields(info).filter(|field| split(field).0 == key.as_bytes()).nth(1).is_some()
+}
+
 /// The fields of a column.
 pub(super) fn fields(info: &[u8]) -> impl Iterator<Item = &[u8]> {
     info.split(|&b| b == b';').filter(|field| !matches!(*field, b"" | b"."))
@@ -76,5 +81,7 @@ mod tests {
         assert_eq!(get(b"XEND=1;END=20;DB", "DB"), Some(&b""[..]));
         assert_eq!(get(b"XEND=1", "END"), None);
         assert_eq!(get(b".", "."), None);
+        assert!(is_repeated(b"END=1;XEND=2;END=1", "END"));
+        assert!(!is_repeated(b"END=1;XEND=2", "END"));
     }
 }

@@ -56,6 +56,14 @@ impl VariantReader {
         &self.header
     }
 
+    /// The index that regions are searched with, if it is older than the file: it may be of what the file held before.
+    pub fn stale_index(&self) -> Option<&Path> {
+        let Which::InRegions(records) = &self.records else { return None };
+        let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+        let is_older = changed(records.index())? < changed(&self.path)?;
+        is_older.then(|| records.index())
+    }
+
     /// The next record; none at the end.
     ///
     /// # Errors
@@ -63,11 +71,13 @@ impl VariantReader {
     /// - the file cannot be read or is cut off
     /// - a record is not what VCF says a record is
     pub fn read(&mut self) -> Result<Option<VariantRecord>, VariantError> {
-        let record = match &mut self.records {
-            Which::All(records) => records.next(),
-            Which::InRegions(records) => records.next(),
-        };
-        record.map_err(|error| read_error(&self.path, error))
+        match &mut self.records {
+            Which::All(records) => records.next().map_err(|error| read_error(&self.path, error)),
+            Which::InRegions(records) => {
+                let record = records.next();
+                record.map_err(|error| through_index(records.index(), read_error(&self.path, error)))
+            }
+        }
     }
 
     /// Passes the next record, reading no more of it than it must. Says whether there was one.
@@ -91,6 +101,12 @@ pub(super) fn header_error(path: &Path, error: ReadHeaderError) -> VariantError 
         ReadHeaderError::Io(source) => VariantError::reading(path, source),
         ReadHeaderError::Header(error) => VariantError::new(path, VariantErrorKind::Header(error)),
     }
+}
+
+/// An error that a wrong index can be the cause of.
+fn through_index(index: &Path, error: VariantError) -> VariantError {
+    let VariantError { path, kind } = error;
+    VariantError { path, kind: VariantErrorKind::ThroughIndex { index: index.to_path_buf(), error: Box::new(kind) } }
 }
 
 fn read_error(path: &Path, error: ReadError) -> VariantError {

@@ -141,8 +141,10 @@ impl VariantWriter {
         let (VariantOutput::File(path), Some(file)) = (&output, file) else {
             return Ok(Finished { index: Err(NoIndex::Stdout) });
         };
-        // An index of the file that was there would be taken for one of this file.
-        destination::remove_indexes(path).map_err(VariantError::writing(path))?;
+        if replace {
+            // An index of the file that was there would be taken for one of this file.
+            destination::remove_indexes(path).map_err(VariantError::writing(path))?;
+        }
         file.seal(replace).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => VariantError::new(path, VariantErrorKind::Exists),
             _ => VariantError::writing(path)(error),

@@ -30,11 +30,11 @@ mod zoom;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use longstrand_seq::whole_file::{WholeFile, folder};
+use longstrand_seq::whole_file::folder;
 
 use crate::error::TableError;
 use crate::options::Existing;
-use crate::whole_file;
+use crate::whole_file::{self, NewFile};
 use contig_tree::Contig;
 use values::Values;
 use zoom::Zoom;
@@ -42,7 +42,7 @@ use zoom::Zoom;
 #[derive(Debug)]
 pub(super) struct BigWig {
     path: PathBuf,
-    file: WholeFile,
+    file: NewFile,
     contigs: Vec<Contig>,
     values: Values,
     zoom: Zoom,
@@ -80,10 +80,10 @@ impl BigWig {
 
     /// Puts the file together and gives it its name. Returns its size in bytes.
     pub(super) fn finish(mut self) -> Result<u64, TableError> {
-        let to = whole_file::handle(&self.file)?;
+        let to = self.file.handle()?;
         self.end_contig()
             .and_then(|()| layout::write(to, self.contigs, self.values.into_blocks(), self.zoom))
             .map_err(TableError::io("write", &self.path))?;
-        whole_file::seal(self.file)
+        self.file.seal()
     }
 }

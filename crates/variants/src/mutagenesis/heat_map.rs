@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use crate::conditions::conditions;
 use crate::options::{Column, ScoreOptions};
 
 /// Bases of the longest region that is drawn.
@@ -16,8 +17,10 @@ const LEAST_WIDTH: usize = 60;
 const CELL: usize = 10;
 /// Pixels left of the cells.
 const MARGIN: usize = 76;
+/// Pixels from the top to the legend.
+const LEGEND: usize = 54;
 /// Pixels above the first line.
-const HEAD: usize = 70;
+const HEAD: usize = 82;
 /// Pixels of a line: the four bases, the sequence, positions and room.
 const LINE: usize = 4 * CELL + 38;
 /// Share of the substitutions whose magnitude the colours tell apart.
@@ -28,6 +31,8 @@ pub(super) struct HeatMap {
     contig: String,
     start: u64,
     caption: String,
+    /// What the scores depend on.
+    conditions: String,
     /// What the numbers of the legend are.
     unit: &'static str,
     /// Reference base and the score of A, C, G and T, by position.
@@ -37,11 +42,11 @@ pub(super) struct HeatMap {
 impl HeatMap {
     /// A picture of a region (0-based, half-open) of the contig, without scores yet.
     pub(super) fn new(contig: &str, region: Range<u64>, column: Column, model: &str, options: &ScoreOptions) -> Self {
-        let run = format!("model {model}, context {}, strand {}", options.context, options.strands);
         Self {
             contig: contig.into(),
             start: region.start,
-            caption: format!("{}; {run}", column.caption()),
+            caption: column.caption(),
+            conditions: conditions(column.score(), model, options),
             unit: column.unit,
             columns: region.map(|_| (b'N', [None; 4])).collect(),
         }
@@ -67,10 +72,11 @@ impl HeatMap {
             svg,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{}\" font-family=\"monospace\" font-size=\"9\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-             <text x=\"8\" y=\"18\" font-size=\"13\">{}</text>\n<text x=\"8\" y=\"32\">{}</text>\n",
+             <text x=\"8\" y=\"18\" font-size=\"13\">{}</text>\n<text x=\"8\" y=\"31\">{}</text>\n<text x=\"8\" y=\"43\">{}</text>\n",
             HEAD + lines * LINE,
             escaped(&title),
-            escaped(&self.caption)
+            escaped(&self.caption),
+            escaped(&self.conditions)
         );
         legend(&mut svg, scale, self.unit);
         for (i, columns) in self.columns.chunks(PER_LINE).enumerate() {
@@ -149,15 +155,22 @@ fn legend(svg: &mut String, scale: f64, unit: &str) {
     for step in -STEPS..=STEPS {
         let share = f64::from(step) / f64::from(STEPS);
         let x = MARGIN as i32 + (step + STEPS) * 8;
-        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"42\" width=\"8\" height=\"8\" fill=\"{}\"/>", colour(share));
+        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"{LEGEND}\" width=\"8\" height=\"8\" fill=\"{}\"/>", colour(share));
     }
-    let right = MARGIN + 21 * 8 + 6;
+    let (right, y) = (MARGIN + 21 * 8 + 6, LEGEND + 8);
     let _ = writeln!(
         svg,
-        "<text x=\"{}\" y=\"50\" text-anchor=\"end\">{:.2}</text><text x=\"{right}\" y=\"50\">{scale:.2}  {}</text>",
+        "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{:.2}</text><text x=\"{right}\" y=\"{y}\">{scale:.2}  {}</text>",
         MARGIN - 6,
         -scale,
         escaped(unit)
+    );
+    let _ = writeln!(
+        svg,
+        "<circle cx=\"{MARGIN}\" cy=\"{}\" r=\"1.5\" fill=\"#555\"/><text x=\"{}\" y=\"{}\">the reference's base</text>",
+        y + 9,
+        MARGIN + 6,
+        y + 12
     );
 }
 
@@ -189,7 +202,11 @@ mod tests {
         }
         let svg = map.draw();
         assert_eq!(svg.matches("<title>").count(), 3 * 205);
-        assert_eq!(svg.matches("<circle").count(), 205);
+        // One more is in the legend.
+        assert_eq!(svg.matches("<circle").count(), 205 + 1);
+        assert!(
+            svg.contains(">model m, context 1024, strand both</text>") && svg.contains(">the reference's base</text>")
+        );
         assert!(svg.contains("chr&lt;1&gt;:100-310") && svg.contains("a &lt; b &amp; c"));
         assert!(svg.contains("chr&lt;1&gt;:100 A&gt;C 2.000"));
         // The region ends with bases that have no score.

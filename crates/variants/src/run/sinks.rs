@@ -1,7 +1,7 @@
 //! Where scores go.
 
 use longstrand_model::Watch;
-use longstrand_seq::variant::{NoIndex, VariantHeader, VariantRecord, VariantWriter};
+use longstrand_seq::variant::{Extents, NoIndex, VariantHeader, VariantRecord, VariantWriter};
 use longstrand_table::{Existing, ScoreRow};
 
 use super::Job;
@@ -9,18 +9,19 @@ use super::counts::Counts;
 use crate::allele::VariantType;
 use crate::annotate::{self, Annotation, Header};
 use crate::error::ScoreError;
-use crate::extent::Extents;
 use crate::provenance::Identity;
 use crate::scorer::{Scored, Scorer};
 use crate::tables::Tables;
 use crate::targets::replacing;
-use crate::warning::Warning;
+use crate::warning::{MOST_ALLELES, Warning};
 
 /// The outputs that were asked for, open.
 pub(super) struct Sinks {
     annotation: Annotation,
     variants: Option<VariantWriter>,
     tables: Tables,
+    /// The first record written that has more alleles than bcftools reads.
+    many_alleles: Option<String>,
 }
 
 impl Sinks {
@@ -29,22 +30,23 @@ impl Sinks {
         scorer: &Scorer,
         header: &VariantHeader,
         undeclared: &[String],
-        model: &str,
         identity: &Identity,
     ) -> Result<Self, ScoreError> {
         let annotation = Annotation::new(scorer.columns(), &job.prefix);
         let variants = match &job.outputs.variants {
             None => None,
             Some((to, format)) => {
-                let header = annotate::with_contigs(header, undeclared, scorer.reference().contigs());
+                let header = annotate::with_contigs(header, undeclared, scorer.reference().contigs())
+                    .map_err(|name| ScoreError::ContigName { path: job.variants.clone(), name })?;
                 let (prefix, options, command) = (&job.prefix, scorer.options(), &*job.command);
+                let model = &*scorer.model().name;
                 let header = annotation.header(&header, &Header { prefix, model, options, identity, command });
                 Some(VariantWriter::create(to, *format, &header, job.existing != Existing::Refuse)?)
             }
         };
         let (parquet, tsv) = (job.outputs.parquet.as_ref(), job.outputs.tsv.as_deref());
         let tables = Tables::open(parquet, tsv, &scorer.layout(), replacing(job.existing), identity)?;
-        Ok(Self { annotation, variants, tables })
+        Ok(Self { annotation, variants, tables, many_alleles: None })
     }
 
     /// Finds records that cannot be written, before anything is computed of them.
@@ -59,6 +61,9 @@ impl Sinks {
             let fields = self.annotation.info(record, alleles);
             let fields: Vec<(&str, &str)> = fields.iter().map(|(key, value)| (*key, value.as_str())).collect();
             writer.write(record, &fields)?;
+            if self.many_alleles.is_none() && alleles.len() >= MOST_ALLELES {
+                self.many_alleles = Some(format!("{}:{}", record.contig(), record.position()));
+            }
         }
         if self.tables.is_empty() {
             return Ok(());
@@ -71,7 +76,7 @@ impl Sinks {
             self.tables.write(&ScoreRow {
                 contig: record.contig(),
                 position: record.position(),
-                end: extents.end(i, allele),
+                end: extents.end(i, allele).ok(),
                 reference: &reference,
                 alternate: &alternate,
                 id: Some(record.id()).filter(|id| *id != "."),
@@ -85,14 +90,18 @@ impl Sinks {
         Ok(())
     }
 
-    /// Gives the outputs their names. The variants' file comes last: when it is there, all are.
-    pub(super) fn finish(self, counts: &Counts, watch: &dyn Watch) -> Result<(), ScoreError> {
-        self.tables.finish(counts)?;
-        let Some(writer) = self.variants else { return Ok(()) };
-        match writer.finish()?.index {
-            Ok(_) | Err(NoIndex::Stdout | NoIndex::PlainText) => {}
-            Err(why) => watch.warn(&Warning::NoIndex(why.to_string()).to_string()),
+    /// Gives the outputs their names, those first that tell their run.
+    pub(super) fn finish(mut self, counts: &Counts, watch: &dyn Watch) -> Result<(), ScoreError> {
+        self.tables.finish_parquet(counts)?;
+        if let Some(locus) = self.many_alleles {
+            watch.warn(&Warning::ManyAlleles { locus }.to_string());
         }
-        Ok(())
+        if let Some(writer) = self.variants {
+            match writer.finish()?.index {
+                Ok(_) | Err(NoIndex::Stdout | NoIndex::PlainText) => {}
+                Err(why) => watch.warn(&Warning::NoIndex(why.to_string()).to_string()),
+            }
+        }
+        Ok(self.tables.finish_text()?)
     }
 }

@@ -65,13 +65,12 @@ impl Encoder {
             self.shared.extend_from_slice(&field.to_le_bytes());
         }
         put_float(&mut self.shared, float(qual, "QUAL")?);
-        let alleles = u16::try_from(counts.alleles).map_err(|_| too_many("alleles", counts.alleles))?;
-        let info = u16::try_from(counts.info).map_err(|_| too_many("INFO fields", counts.info))?;
-        let formats = u8::try_from(counts.formats).map_err(|_| too_many("FORMAT keys", counts.formats))?;
-        let samples = u32::try_from(self.dictionary.sample_count).ok().filter(|&n| n < 1 << 24);
-        let samples = samples.ok_or_else(|| too_many("samples", self.dictionary.sample_count))?;
-        self.shared.extend_from_slice(&(u32::from(alleles) << 16 | u32::from(info)).to_le_bytes());
-        self.shared.extend_from_slice(&(u32::from(formats) << 24 | samples).to_le_bytes());
+        let alleles = at_most(u16::MAX.into(), "alleles, REF among them", counts.alleles)?;
+        let info = at_most(u16::MAX.into(), "INFO fields", counts.info)?;
+        let formats = at_most(u8::MAX.into(), "FORMAT keys", counts.formats)?;
+        let samples = at_most((1 << 24) - 1, "samples", self.dictionary.sample_count)?;
+        self.shared.extend_from_slice(&(alleles << 16 | info).to_le_bytes());
+        self.shared.extend_from_slice(&(formats << 24 | samples).to_le_bytes());
         Ok(())
     }
 
@@ -118,8 +117,10 @@ struct Counts {
     formats: usize,
 }
 
-fn too_many(what: &str, count: usize) -> Mismatch {
-    Mismatch::new(format!("as many {what} as BCF can hold"), count.to_string())
+/// A count, unless it is more than the field for it holds.
+fn at_most(most: u32, what: &str, count: usize) -> Result<u32, Mismatch> {
+    let held = u32::try_from(count).ok().filter(|&count| count <= most);
+    held.ok_or_else(|| Mismatch::new(format!("at most {most} {what}, as BCF holds"), count.to_string()))
 }
 
 fn undeclared(what: &str, name: &[u8]) -> Mismatch {

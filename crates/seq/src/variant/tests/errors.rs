@@ -159,6 +159,18 @@ fn bcf_holds_only_what_the_header_declares() {
 }
 
 #[test]
+fn a_record_of_more_alleles_than_bcf_holds_names_the_limit() {
+    let folder = Folder::new();
+    let alternates = vec!["C"; 65_535].join(",");
+    let line = format!("20\t5\t.\tA\t{alternates}\t.\t.\t.\tGT\t0\t0\t0");
+    let from = folder.put("f", format!("{}{line}\n", &ODDS[..ODDS.find("20\t0").unwrap()]));
+    assert_eq!(
+        message(&folder, convert(&from, &folder.path("f.bcf"))),
+        "f.bcf: line 19: 20:5: expected at most 65535 alleles, REF among them, as BCF holds, found 65536"
+    );
+}
+
+#[test]
 fn a_record_can_be_checked_without_being_written() {
     let folder = Folder::new();
     let line = "20\t5\t.\tA\tC\t.\tq9\t.\tGT\t0\t0\t0";
@@ -185,8 +197,8 @@ fn what_stands_under_the_name_is_kept() {
     folder.put("b.vcf.gz.tbi", "old");
     fs::create_dir(folder.path("d.vcf")).unwrap();
     let to = |name: &str| message(&folder, convert(&from, &folder.path(name)));
-    assert_eq!(to("out.vcf"), "out.vcf exists already");
-    assert_eq!(to("b.vcf.gz"), "b.vcf.gz.tbi exists already");
+    assert_eq!(to("out.vcf"), "out.vcf exists; --force replaces it");
+    assert_eq!(to("b.vcf.gz"), "b.vcf.gz.tbi exists; --force replaces it");
     assert_eq!(to("d.vcf"), "d.vcf exists and is not a file");
     assert_eq!(to("none/out.vcf"), "none: there is no such folder to write into");
     assert_eq!(fs::read_to_string(folder.path("out.vcf")).unwrap(), "old");
@@ -200,6 +212,7 @@ fn a_file_that_appears_meanwhile_is_kept() {
     let output = VariantOutput::from_path(folder.path("out.vcf"));
     let writer = VariantWriter::create(&output, VariantFormat::Vcf, &header, false).unwrap();
     folder.put("out.vcf", "other");
-    assert_eq!(message(&folder, writer.finish()), "out.vcf exists already");
-    assert_eq!(folder.names(), ["odds", "out.vcf"]);
+    folder.put("out.vcf.tbi", "its index");
+    assert_eq!(message(&folder, writer.finish()), "out.vcf exists; --force replaces it");
+    assert_eq!(folder.names(), ["odds", "out.vcf", "out.vcf.tbi"]);
 }

@@ -75,3 +75,28 @@ fn records_of_regions_are_placed_among_them() {
     assert_eq!(records(&path, &["20"]).unwrap().len(), 6);
     assert_eq!(records(&path, &["20:1234600-1234610"]).unwrap().len(), 1);
 }
+
+#[test]
+fn an_index_of_another_file_is_suspected() {
+    let folder = Folder::new();
+    let path = folder.path("real.vcf.gz");
+    convert(&folder.put("real", REAL), &path).unwrap();
+    let index = folder.path("real.vcf.gz.tbi");
+    let stale = || VariantReader::open(&path, &["chr21".into()]).unwrap().stale_index().map(Path::to_path_buf);
+    assert_eq!(stale(), None);
+    let old = fs::File::options().append(true).open(&index).unwrap();
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(stale(), Some(index.clone()));
+    assert!(VariantReader::open(&path, &[]).unwrap().stale_index().is_none());
+    // The same records behind a longer header begin elsewhere.
+    let kept = fs::read(&index).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(REAL), &mut text).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let longer = format!("{first}\n##note={}\n{rest}", "x".repeat(700));
+    let other = folder.path("other.vcf.gz");
+    convert(&folder.put("longer", longer), &other).unwrap();
+    fs::write(folder.path("other.vcf.gz.tbi"), kept).unwrap();
+    let told = records(&other, &["chr21"]).unwrap_err().to_string();
+    assert!(told.ends_with("other.vcf.gz.tbi the index of this very file?"), "{told}");
+}

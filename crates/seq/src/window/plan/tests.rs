@@ -139,7 +139,7 @@ fn whole_contigs() {
 #[test]
 fn slices_are_tiled_and_bound_centred_windows() {
     let contig = Contig { name: "17".into(), length: 40 };
-    let contigs = Contigs::with_spans(vec![contig], vec![vec![10..20, 31..40]]).unwrap();
+    let contigs = Contigs::with_spans(vec![contig], vec![vec![10..20, 31..40]], vec![false]).unwrap();
     let plan = |targets| WindowPlan::new(&contigs, &targets, &options(6, None, Partial::Keep)).unwrap();
     let tiled = plan(Targets::Contigs);
     let expected = [(0, 10, 16, 0), (0, 16, 20, 0), (0, 31, 37, 0), (0, 37, 40, 0)];
