@@ -80,7 +80,7 @@ fn is_available() -> bool {
 
 /// Runs the script on a folder.
 fn ask(folder: &Path, request: &Value) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transformers.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/load_in_transformers.py");
     let input = folder.with_extension("json");
     fs::write(&input, request.to_string()).unwrap();
     let output = python()
