@@ -1,6 +1,8 @@
 //! Errors as the user sees them: one line on stderr, and an exit code.
 
+use std::error::Error;
 use std::io::{self, Write};
+use std::iter::successors;
 use std::process::ExitCode;
 
 use crate::interrupt::{self, Interrupted};
@@ -85,6 +87,13 @@ pub fn write_stdout(text: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(StdoutError)?;
     Ok(())
+}
+
+/// Whether something could not be written as nobody reads it any more.
+pub fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = successors(Some(error), |&error| error.source());
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    causes.any(|error| error.downcast_ref().is_some_and(is_broken))
 }
 
 /// What a command ends with whose output nobody reads any more.

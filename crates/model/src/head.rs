@@ -26,14 +26,8 @@ pub(crate) struct LanguageHead<B: Backend> {
 
 impl<B: Backend> LanguageHead<B> {
     pub(crate) fn new(backend: &B, config: &Config, weights: &Weights) -> Option<Self> {
-        let Head::LanguageModel { .. } = config.head else {
-            return None;
-        };
-        let arrangement = Arrangement::after_blocks(config, config.n_layer);
-        let table = head_table(config, weights, arrangement);
-        let complement_map = config.rcps.as_ref().map(|rcps| rcps.complement_map.as_slice());
-        let head = LmHead::new(backend, &table, config.d_model, complement_map);
-        Some(Self { head, slots: arrangement.slots() })
+        let HeadTable { table, complement_map, slots } = head_table(config, weights)?;
+        Some(Self { head: LmHead::new(backend, &table, config.d_model, complement_map), slots })
     }
 
     /// Logits `[L, V]` of the strands' final hidden states, `[L, D]` each.
@@ -48,13 +42,26 @@ impl<B: Backend> LanguageHead<B> {
     }
 }
 
-/// The weight of the language-model head, `[V, D]`, with the channels as the strands have them.
-fn head_table(config: &Config, weights: &Weights, arrangement: Arrangement) -> Vec<f32> {
+/// What the matrices of a language-model head are made of, and which strand each takes.
+struct HeadTable<'a> {
+    /// `[V, D]`, with the channels as the strands have them.
+    table: Vec<f32>,
+    complement_map: Option<&'a [u8]>,
+    slots: [usize; 2],
+}
+
+/// The weight of the language-model head, if there is one.
+fn head_table<'a>(config: &'a Config, weights: &Weights) -> Option<HeadTable<'a>> {
+    let Head::LanguageModel { .. } = config.head else {
+        return None;
+    };
+    let arrangement = Arrangement::after_blocks(config, config.n_layer);
     let mut table = weights.lm_head.as_ref().unwrap_or(&weights.embedding).clone();
     if arrangement.swapped {
         table.chunks_exact_mut(config.d_model).for_each(<[f32]>::reverse);
     }
-    table
+    let complement_map = config.rcps.as_ref().map(|rcps| rcps.complement_map.as_slice());
+    Some(HeadTable { table, complement_map, slots: arrangement.slots() })
 }
 
 /// The sequence-classification head.

@@ -1,8 +1,5 @@
 //! `longstrand generate`: DNA drawn from a causal model.
 
-use std::error::Error;
-use std::io;
-use std::iter::successors;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,8 +10,9 @@ use longstrand_table::{Existing, TextFile, remove_temporaries};
 
 use crate::args::number::{above_zero, size};
 use crate::args::{GeneralOptions, ModelArgs};
-use crate::failure::{Usage, closed_stdout, say};
+use crate::failure::{Usage, closed_stdout, is_broken_pipe, say};
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::standard_output;
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -67,6 +65,7 @@ pub struct Options {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let choice = Choice::new(options.temperature, options.top_k).map_err(|error| Usage(error.to_string()))?;
+    standard_output::check([options.output.as_path()])?;
     let job = Generation {
         prompts: options.prompt,
         samples: options.samples,
@@ -112,12 +111,6 @@ fn told(error: GenerateError) -> anyhow::Error {
         error if is_broken_pipe(&error) => closed_stdout(),
         error => error.into(),
     }
-}
-
-fn is_broken_pipe(error: &GenerateError) -> bool {
-    let mut causes = successors(Some(error as &dyn Error), |&error| error.source());
-    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    causes.any(|error| error.downcast_ref().is_some_and(is_broken))
 }
 
 fn summary(generated: &Generated, seconds: f64) -> String {

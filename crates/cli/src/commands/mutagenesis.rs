@@ -16,6 +16,7 @@ use crate::commands::scoring;
 use crate::failure::{say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::machine::memory::Memory;
+use crate::machine::standard_output;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
@@ -77,7 +78,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     if options.dry_run {
         return write_stdout(options.describe(&plan, general, &checkpoint.name)?.as_bytes());
     }
-    scoring::check_stdout(options.outputs.tsv.as_deref())?;
+    standard_output::check(options.outputs.tsv.as_deref())?;
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit({
         let job = job.clone();

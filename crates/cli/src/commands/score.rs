@@ -20,6 +20,7 @@ use crate::commands::scoring;
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::machine::memory::Memory;
+use crate::machine::standard_output;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
@@ -108,7 +109,9 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     if options.dry_run {
         return write_stdout(options.describe(&plan, general, &checkpoint.name)?.as_bytes());
     }
-    scoring::check_stdout([&options.outputs.output, &options.outputs.tsv].into_iter().flatten().map(PathBuf::as_path))?;
+    standard_output::check(
+        [&options.outputs.output, &options.outputs.tsv].into_iter().flatten().map(PathBuf::as_path),
+    )?;
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit({
         let outputs = outputs.clone();

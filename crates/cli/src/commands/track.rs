@@ -16,6 +16,7 @@ use crate::commands::scoring;
 use crate::failure::{say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::machine::memory::Memory;
+use crate::machine::standard_output;
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -72,7 +73,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     if options.dry_run {
         return write_stdout(options.describe(&plan, general, &checkpoint.name).as_bytes());
     }
-    scoring::check_stdout(options.outputs().iter().map(PathBuf::as_path))?;
+    standard_output::check(options.outputs().iter().map(PathBuf::as_path))?;
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit({
         let outputs = options.outputs();

@@ -3,11 +3,23 @@
 use std::fs;
 use std::path::Path;
 
+/// Refuses to write to the standard output where there is none.
+///
+/// # Errors
+///
+/// One of the outputs is `-`, and the process was started without a standard output.
+pub fn check<'a>(outputs: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<()> {
+    if outputs.into_iter().any(|output| output == Path::new("-")) && is_closed() {
+        anyhow::bail!("expected an open standard output for -, found a closed one");
+    }
+    Ok(())
+}
+
 /// Whether the process was started without a standard output, as by `>&-`. Known on Linux alone.
 ///
 /// Rust's start-up opens /dev/null for reading and writing in the place of one that is closed. A shell's `> /dev/null` is open
 /// for writing alone, and so is told from it; a parent that itself opens /dev/null for both is not.
-pub fn is_closed() -> bool {
+fn is_closed() -> bool {
     let opens = fs::read_link("/proc/self/fd/1").is_ok_and(|path| path == Path::new("/dev/null"));
     opens && fs::read_to_string("/proc/self/fdinfo/1").is_ok_and(|info| is_read_too(&info))
 }

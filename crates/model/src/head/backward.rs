@@ -3,11 +3,10 @@
 use longstrand_kernels::lm_head::{LmHeadBackward, Strand};
 use longstrand_kernels::{Backend, Rows, Write};
 
-use super::head_table;
+use super::{HeadTable, head_table};
 use crate::checkpoint::Weights;
-use crate::config::{Config, Head};
+use crate::config::Config;
 use crate::scratch::Plane;
-use crate::strand::Arrangement;
 
 /// The transposes of the matrices of [`LanguageHead`](super::LanguageHead).
 #[derive(Debug)]
@@ -18,14 +17,8 @@ pub(crate) struct LanguageHeadTransposed<B: Backend> {
 
 impl<B: Backend> LanguageHeadTransposed<B> {
     pub(crate) fn new(backend: &B, config: &Config, weights: &Weights) -> Option<Self> {
-        let Head::LanguageModel { .. } = config.head else {
-            return None;
-        };
-        let arrangement = Arrangement::after_blocks(config, config.n_layer);
-        let table = head_table(config, weights, arrangement);
-        let complement_map = config.rcps.as_ref().map(|rcps| rcps.complement_map.as_slice());
-        let head = LmHeadBackward::new(backend, &table, config.d_model, complement_map);
-        Some(Self { head, slots: arrangement.slots() })
+        let HeadTable { table, complement_map, slots } = head_table(config, weights)?;
+        Some(Self { head: LmHeadBackward::new(backend, &table, config.d_model, complement_map), slots })
     }
 
     /// Sets the gradients of the strands' final hidden states, `[L, D]` each, from those of the logits, `[L, V]`, and adds

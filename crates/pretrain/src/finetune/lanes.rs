@@ -3,12 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::{num::NonZeroUsize, thread};
 
+use longstrand_model::Crew;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use super::error::FineTuneError;
-
-/// Positions from which on all threads do better to work together on a sequence.
-const LONG: usize = 16_384;
 
 /// Threads for many jobs.
 pub(super) struct Lanes {
@@ -37,7 +35,7 @@ impl Lanes {
         state: impl Fn() -> T + Sync,
         work: impl Fn(&mut T, J) -> Result<(), FineTuneError> + Sync,
     ) -> Result<(), FineTuneError> {
-        if longest >= LONG || jobs.len() < 2 {
+        if longest >= Crew::<()>::LONG || jobs.len() < 2 {
             return self.together(|| {
                 let mut state = state();
                 jobs.into_iter().try_for_each(|job| work(&mut state, job))
