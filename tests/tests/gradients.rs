@@ -2,7 +2,7 @@
 
 use longstrand_kernels::{Backend, Cpu, Reference, Rows, backend::Scalar, cross_entropy::Targets, simd::Level};
 use longstrand_model::{
-    Chunking, Model, Observer, Request, Tap,
+    Chunking, Meter, Model, Observer, Request, Tap, Unwatched,
     checkpoint::{Checkpoint, MixerWeights, Weights},
     config::{ClassifierPooling, Config, Directions, Head, Naming, Strategy},
     train::{Example, Gradients, IGNORED, Loss, Trainee},
@@ -75,8 +75,9 @@ fn learn<B: Backend>(
     for sequence in sequences {
         let weights = sequence.weights();
         let example = Example { ids: &sequence.ids, labels: &sequence.labels, weights: weights.as_deref() };
-        let one = trainee.gradients(&example, normaliser, chunking, &mut scratch, &mut gradients);
-        loss = loss.and(one.expect("a language model"));
+        let mut meter = Meter::new(&Unwatched, 0, 0);
+        let one = trainee.gradients(&example, normaliser, chunking, &mut scratch, &mut gradients, &mut meter);
+        loss = loss.and(one.continue_value().flatten().expect("a language model"));
     }
     (loss, gradients)
 }
@@ -449,7 +450,9 @@ fn gradients_add_up() {
     let mut add = |sequence: &Sequence, gradients: &mut Gradients<f64>| {
         let weights = sequence.weights();
         let example = Example { ids: &sequence.ids, labels: &sequence.labels, weights: weights.as_deref() };
-        trainee.gradients(&example, 10.0, Chunking::Auto, &mut scratch, gradients).expect("a language model");
+        let mut meter = Meter::new(&Unwatched, 0, 0);
+        let loss = trainee.gradients(&example, 10.0, Chunking::Auto, &mut scratch, gradients, &mut meter);
+        loss.continue_value().flatten().expect("a language model");
     };
     let zeros = Gradients::new(&config, &weights);
     let (mut both, mut one, mut other) = (zeros.clone(), zeros.clone(), zeros.clone());

@@ -9,6 +9,7 @@ use crate::checkpoint::Weights;
 use crate::config::{ClassifierPooling, Config};
 use crate::encode::Chunking;
 use crate::strand::Arrangement;
+use crate::watch::{Meter, Unwatched};
 
 /// The classification head with the channels as the strands have them behind the last layer.
 pub(super) fn oriented_score(config: &Config, weights: &Weights) -> Option<Vec<f64>> {
@@ -52,7 +53,8 @@ impl<B: Backend> Trainee<B> {
         let pooling = self.model.classifier.as_ref()?.pooling();
         assert!(!ids.is_empty(), "an empty sequence has no class");
         let spans = self.spans(chunking, ids.len());
-        self.forward(ids, &spans, scratch);
+        let flow = self.forward(ids, &spans, scratch, &mut Meter::new(&Unwatched, 0, 0));
+        debug_assert!(flow.is_continue(), "nobody breaks it off");
         let strands = self.model.tables.len();
         let pooled = (0..strands).map(|strand| self.pool(strand, pooling, &spans, scratch)).collect();
         let mut classified =
@@ -168,7 +170,8 @@ impl<B: Backend> Classified<'_, B> {
             }
         }
         scratch.adjoints.d_hidden[0] = d_hidden;
-        trainee.backward(ids, &spans, scratch, gradients);
+        let flow = trainee.backward(ids, &spans, scratch, gradients, &mut Meter::new(&Unwatched, 0, 0));
+        debug_assert!(flow.is_continue(), "nobody breaks it off");
     }
 
     /// The gradient of each strand's pooled hidden states, `[D]`.

@@ -1,13 +1,15 @@
 //! Gradients of the cross-entropy of a language model.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::cross_entropy::{Loss, Targets};
 use longstrand_kernels::{Backend, Rows, backend::Scalar};
 
+use super::layers::WAY_BACK;
 use super::{Gradients, TrainScratch, Trainee};
 use crate::encode::Chunking;
 use crate::scratch::Scratch;
+use crate::watch::Meter;
 
 /// A sequence and what a language model should say at its positions.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,9 @@ impl<B: Backend> Trainee<B> {
     /// For the mean over a batch the normaliser is the sum of the weights of all its examples, which the labels tell
     /// beforehand. With a normaliser of 0 nothing is added.
     ///
+    /// `meter` is told of the [work](Self::work) chunk after chunk, layer after layer, and may break it off: then the
+    /// gradients are of no use, and scratch and model are as good as before.
+    ///
     /// # Panics
     ///
     /// Panics if the labels or weights are not one for each id, an id or label is not in the vocabulary, or the gradients
@@ -52,20 +57,33 @@ impl<B: Backend> Trainee<B> {
         chunking: Chunking,
         scratch: &mut TrainScratch<B::Scalar>,
         gradients: &mut Gradients<B::Scalar>,
-    ) -> Option<Loss> {
-        self.head.as_ref()?;
+        meter: &mut Meter<'_>,
+    ) -> ControlFlow<(), Option<Loss>> {
+        if self.head.is_none() {
+            return ControlFlow::Continue(None);
+        }
         example.check();
         let spans = self.spans(chunking, example.ids.len());
-        self.forward(example.ids, &spans, scratch);
+        self.forward(example.ids, &spans, scratch, meter)?;
         let scale = if normaliser == 0.0 { 0.0 } else { 1.0 / normaliser };
         let mut loss = Loss::default();
         for span in &spans {
-            loss = loss.and(self.head_backward(example, span, scale, scratch, gradients)?);
+            let of_chunk = self.head_backward(example, span, scale, scratch, gradients);
+            loss = loss.and(of_chunk.expect("there is a head"));
+            // The head is little work beside the layers.
+            meter.advance(0)?;
         }
-        if scale != 0.0 && loss.counted > 0 {
-            self.backward(example.ids, &spans, scratch, gradients);
+        match scale != 0.0 && loss.counted > 0 {
+            true => self.backward(example.ids, &spans, scratch, gradients, meter)?,
+            false => meter.advance(WAY_BACK * self.model.work(example.ids.len() as u64))?,
         }
-        Some(loss)
+        ControlFlow::Continue(Some(loss))
+    }
+
+    /// How much is reported to the meter, all in all, for the gradients of a sequence of `len` positions, however they are
+    /// chunked.
+    pub fn work(&self, len: u64) -> u64 {
+        (1 + WAY_BACK) * self.model.work(len)
     }
 
     /// The loss of a chunk; puts the gradients of the last streams in their places.
@@ -101,5 +119,72 @@ impl<B: Backend> Trainee<B> {
             scratch.adjoints.d_hidden[strand] = d_hidden;
         }
         Some(loss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use longstrand_kernels::{Reference, cross_entropy::IGNORED};
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::watch::{Unwatched, Watch};
+
+    const LEN: usize = 50;
+
+    /// Counts bases, and stops the work when there are as many.
+    struct Counting {
+        bases: AtomicU64,
+        limit: u64,
+    }
+
+    impl Counting {
+        fn up_to(limit: u64) -> Self {
+            Self { bases: AtomicU64::new(0), limit }
+        }
+    }
+
+    impl Watch for Counting {
+        fn advanced(&self, bases: u64) {
+            self.bases.fetch_add(bases, Ordering::Relaxed);
+        }
+
+        fn is_cancelled(&self) -> bool {
+            self.bases.load(Ordering::Relaxed) >= self.limit
+        }
+    }
+
+    #[test]
+    fn work_is_told_in_parts_and_what_is_broken_off_leaves_no_trace() {
+        for case in ["hf-mamba", "hf-mamba2-groups", "caduceus-ph", "caduceus-ph-ewmul", "caduceus-ps"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case);
+            let Checkpoint { config, weights, .. } = Checkpoint::load(folder).unwrap();
+            let trainee = Trainee::new(Reference, &config, &weights);
+            let mut scratch = trainee.scratch();
+            let mut learn = |seed: usize, label: u8, watch: &dyn Watch| {
+                let mut gradients = Gradients::new(&config, &weights);
+                let ids: Vec<u8> = (0..LEN).map(|t| (3 + (t * t + seed) % 5) as u8).collect();
+                let example = Example { ids: &ids, labels: &[label; LEN], weights: None };
+                let mut meter = Meter::new(watch, LEN as u64, trainee.work(LEN as u64));
+                let chunking = Chunking::Positions(7.try_into().unwrap());
+                let flow = trainee.gradients(&example, 1.0, chunking, &mut scratch, &mut gradients, &mut meter);
+                (flow.is_continue(), gradients)
+            };
+            for label in [4, IGNORED] {
+                let watch = Counting::up_to(u64::MAX);
+                assert!(learn(0, label, &watch).0);
+                assert_eq!(watch.bases.into_inner(), LEN as u64, "{case}");
+            }
+            let whole = learn(0, 4, &Unwatched).1;
+            for limit in [1, 6, 12, 20, 40, LEN as u64] {
+                let watch = Counting::up_to(limit);
+                assert!(!learn(1, 5, &watch).0, "{case} at {limit}");
+                assert!(watch.bases.into_inner() <= limit + 3, "{case} at {limit}: a chunk at a time");
+                assert!(learn(0, 4, &Unwatched).1 == whole, "{case} behind {limit}");
+            }
+        }
     }
 }

@@ -10,38 +10,54 @@ use crate::layer::backward::Passage;
 use crate::layer::{Chunk, Layer};
 use crate::output::{Observer, Pass, Request, Tap};
 use crate::strand::Arrangement;
+use crate::watch::Meter;
 
-/// Looks away.
-struct Nobody;
+/// What the way back of a chunk through a layer is reported as, for one on its way forward: it computes the way forward
+/// again, and two products for each of its products.
+pub(super) const WAY_BACK: u64 = 3;
 
-impl<S> Observer<S> for Nobody {
+/// Looks at nothing but how far the pass is.
+struct Metered<'a, 'b>(&'a mut Meter<'b>);
+
+impl<S> Observer<S> for Metered<'_, '_> {
     fn hidden(&mut self, _: Tap, _: u64, _: Rows<'_, S>) {}
+
+    fn advanced(&mut self, work: u64) -> ControlFlow<()> {
+        self.0.advance(work)
+    }
 }
 
 impl<B: Backend> Trainee<B> {
     /// Passes a sequence through all layers and keeps what the way back needs.
-    pub(super) fn forward(&self, ids: &[u8], spans: &[Range<usize>], scratch: &mut TrainScratch<B::Scalar>) {
+    pub(super) fn forward(
+        &self,
+        ids: &[u8],
+        spans: &[Range<usize>],
+        scratch: &mut TrainScratch<B::Scalar>,
+        meter: &mut Meter<'_>,
+    ) -> ControlFlow<()> {
         let strands = self.model.tables.len();
         for (strand, stream) in scratch.kept.streams[..strands].iter_mut().enumerate() {
             self.model.embed(strand, ids, stream.get(ids.len()));
         }
         for i in 0..self.model.layers.len() {
             for strand in 0..strands {
-                self.forward_layer(i, strand, ids.len(), spans, scratch);
+                self.forward_layer(i, strand, spans, scratch, meter)?;
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn forward_layer(
         &self,
         index: usize,
         strand: usize,
-        len: usize,
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
-    ) {
+        meter: &mut Meter<'_>,
+    ) -> ControlFlow<()> {
         let TrainScratch { forward, kept, .. } = scratch;
-        let strands = self.model.tables.len();
+        let (strands, len) = (self.model.tables.len(), length(spans));
         let at = index * strands + strand;
         let (before, after) = kept.streams.split_at_mut(at + strands);
         let stream = after[0].get(len);
@@ -50,13 +66,13 @@ impl<B: Backend> Trainee<B> {
         states.clear();
         states.reserve_exact(spans.len());
         let (layer, backwards) = (&self.model.layers[index], self.backwards(index, strand));
-        let mut pass = Pass { request: &Request::default(), scratch: forward, observer: &mut Nobody };
+        let mut pass = Pass { request: &Request::default(), scratch: forward, observer: &mut Metered(meter) };
         let sweep = Sweep { backend: &self.model.backend, layer, spans, backwards };
-        let flow = sweep.run_telling(stream, &mut pass, |state| states.push(state.clone()));
-        debug_assert_eq!(flow, ControlFlow::Continue(()), "nobody breaks the pass off");
+        sweep.run_telling(stream, &mut pass, |state| states.push(state.clone()))?;
         if layer.directions(backwards).next() == Some(Direction::Reverse) {
             states.reverse();
         }
+        ControlFlow::Continue(())
     }
 
     /// Takes the gradients that lie in the last streams back through all layers and into the embedding.
@@ -66,11 +82,12 @@ impl<B: Backend> Trainee<B> {
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
         gradients: &mut Gradients<B::Scalar>,
-    ) {
+        meter: &mut Meter<'_>,
+    ) -> ControlFlow<()> {
         let strands = self.model.tables.len();
         for i in (0..self.model.layers.len()).rev() {
             for strand in 0..strands {
-                self.backward_layer(i, strand, ids.len(), spans, scratch, gradients);
+                self.backward_layer(i, strand, spans, scratch, gradients, meter)?;
             }
         }
         let last = self.model.layers.len() * strands;
@@ -78,19 +95,20 @@ impl<B: Backend> Trainee<B> {
             let d_table = gradients.table_mut(strand);
             self.model.backend.embedding_backward(ids, d_stream.filled(ids.len()), d_table);
         }
+        ControlFlow::Continue(())
     }
 
     fn backward_layer(
         &self,
         index: usize,
         strand: usize,
-        len: usize,
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
         gradients: &mut Gradients<B::Scalar>,
-    ) {
+        meter: &mut Meter<'_>,
+    ) -> ControlFlow<()> {
         let TrainScratch { forward, adjoints, kept } = scratch;
-        let strands = self.model.tables.len();
+        let (strands, len) = (self.model.tables.len(), length(spans));
         let at = index * strands + strand;
         let (streams, last) = kept.streams.split_at_mut(self.model.layers.len() * strands);
         let (residual, d_out) = (streams[at].filled(len), &mut last[strand]);
@@ -114,9 +132,11 @@ impl<B: Backend> Trainee<B> {
                 };
                 let gradient = &mut gradients.weights.layers[index];
                 layer.backward(&self.layers[index], &mut place, branches.clone(), passage, gradient);
+                meter.advance(way_back(layer, &branches, &spans[i]))?;
             }
         }
         std::mem::swap(&mut kept.d_stream, d_out);
+        ControlFlow::Continue(())
     }
 
     /// Puts the gradient of a chunk of a strand's last stream in that stream's place, given that of the final norm's
@@ -148,6 +168,17 @@ fn together<B: Backend>(layer: &Layer<B>, chunks: usize) -> Vec<Range<usize>> {
     let count = layer.branch_count();
     let size = if chunks == 1 { count } else { 1 };
     (0..count).step_by(size).map(|i| i..i + size).collect()
+}
+
+/// What the way back of a chunk through some of a layer's branches is reported as; all branches add up.
+fn way_back<B: Backend>(layer: &Layer<B>, branches: &Range<usize>, span: &Range<usize>) -> u64 {
+    let up_to = |branch: usize| (branch as u64 * WAY_BACK * span.len() as u64) / layer.branch_count() as u64;
+    up_to(branches.end) - up_to(branches.start)
+}
+
+/// Positions of all chunks together.
+fn length(spans: &[Range<usize>]) -> usize {
+    spans.last().map_or(0, |span| span.end)
 }
 
 /// Indices of chunks against a direction.

@@ -115,13 +115,14 @@ fn scan_bytes<S: Scalar>(config: &Config, chunk: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{ops::ControlFlow, path::Path};
 
     use longstrand_kernels::Reference;
 
     use super::*;
     use crate::checkpoint::Checkpoint;
     use crate::train::{Example, Gradients, Trainee};
+    use crate::watch::{Meter, Unwatched};
 
     /// One of each way to join directions, of each mixer, and of each head.
     const CASES: [&str; 9] = [
@@ -147,7 +148,9 @@ mod tests {
                 let chunking = Chunking::Positions(chunk.try_into().unwrap());
                 let (mut scratch, mut gradients) = (trainee.scratch(), Gradients::new(&config, &weights));
                 let example = Example { ids: &[4; LEN], labels: &[5; LEN], weights: None };
-                if trainee.gradients(&example, 1.0, chunking, &mut scratch, &mut gradients).is_none() {
+                let mut meter = Meter::new(&Unwatched, 0, 0);
+                let found = trainee.gradients(&example, 1.0, chunking, &mut scratch, &mut gradients, &mut meter);
+                if found == ControlFlow::Continue(None) {
                     let classified = trainee.classify(&[4; LEN], chunking, &mut scratch).unwrap();
                     let d_logits = vec![1.0; classified.logits().len()];
                     classified.backward(&d_logits, &mut gradients);
