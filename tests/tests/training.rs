@@ -1,15 +1,14 @@
 //! Twenty steps of training against the published reference code.
 
-#![allow(clippy::result_large_err, reason = "the errors are those that the loop has")]
-
 use std::num::NonZeroUsize;
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::{Unwatched, checkpoint::Checkpoint, train::IGNORED};
 use longstrand_pretrain::{
+    collectives::Alone,
     objective::Batch,
     optimizer::AdamWOptions,
-    train::{Division, Learner, TrainError},
+    train::{Division, Learner},
 };
 use longstrand_tests::fixture::{self, Expected, assert_close};
 
@@ -36,8 +35,9 @@ fn twenty_steps_are_those_of_the_reference() {
         let mut learner = Learner::new(level, config, weights, options, 1.0, threads);
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for (rate, batch) in rates.iter().zip(ids.0.chunks_exact(4 * 64)) {
-            let read = |index: u32| Ok::<_, TrainError>(next_tokens(&batch[64 * index as usize..][..64]));
-            let gradients = learner.gradients(division, read, &Unwatched).expect("threads");
+            let read = |index: u32| Ok(next_tokens(&batch[64 * index as usize..][..64]));
+            let gradients = learner.gradients(division, read, &mut Alone::default(), &Unwatched);
+            let gradients = gradients.expect("threads").expect("nobody stops it");
             learner.update(*rate, &gradients).expect("threads");
             losses.push(gradients.mean_loss().expect("targets"));
             norms.push(gradients.norm);
@@ -60,8 +60,10 @@ fn a_step_without_targets_is_no_nan() {
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.0 };
     let level = Level::detect().expect("a level");
     let mut learner = Learner::new(level, config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
-    let read = |_| Ok::<_, TrainError>(Batch { length: 9, ids: vec![7; 9], labels: vec![IGNORED; 9], weights: None });
-    let gradients = learner.gradients(Division { windows: 3, length: 9 }, read, &Unwatched).expect("threads");
+    let read = |_| Ok(Batch { length: 9, ids: vec![7; 9], labels: vec![IGNORED; 9], weights: None });
+    let division = Division { windows: 3, length: 9 };
+    let gradients = learner.gradients(division, read, &mut Alone::default(), &Unwatched);
+    let gradients = gradients.expect("threads").expect("nobody stops it");
     assert_eq!((gradients.mean_loss(), gradients.accuracy(), gradients.norm), (None, None, 0.0));
     assert!(gradients.are_finite());
     learner.update(1e-3, &gradients).expect("threads");

@@ -23,7 +23,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(CLOSED_PIPE);
     }
     if let Some(interrupted) = error.chain().find_map(|cause| cause.downcast_ref::<Interrupted>()) {
-        say(&interrupted.to_string());
+        if !interrupted.is_told {
+            say(&interrupted.to_string());
+        }
         return ExitCode::from(interrupt::EXIT_CODE);
     }
     say(&format!("error: {error:#}"));

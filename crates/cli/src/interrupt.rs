@@ -121,6 +121,8 @@ pub fn survive_file_limit() -> io::Result<()> {
 pub struct Interrupted {
     /// Whether it left something that `--resume` goes on behind.
     pub resumable: bool,
+    /// Whether another process of the same run says so.
+    pub is_told: bool,
 }
 
 impl fmt::Display for Interrupted {
@@ -166,6 +168,6 @@ mod tests {
     #[test]
     fn what_can_be_resumed_is_told() {
         assert_eq!(Interrupted::default().to_string(), "interrupted");
-        assert!(Interrupted { resumable: true }.to_string().contains("--resume"));
+        assert!(Interrupted { resumable: true, is_told: false }.to_string().contains("--resume"));
     }
 }

@@ -1,7 +1,7 @@
 //! Runs: a model that is trained step by step, and survives being stopped.
 //!
 //! ```text
-//! windows of (seed, step) ─ groups ─ gradients, added in a fixed order ─ norm ─ clip ─ AdamW ─ weights ─ next step
+//! windows of (seed, step) ─ ranks ─ groups ─ gradients, added in a fixed order ─ norm ─ clip ─ AdamW ─ weights ─ next step
 //!
 //! run/
 //! ├── config.toml       every setting
@@ -15,21 +15,32 @@
 //! checkpoint holds the three and is written whole or not at all. So a run that was stopped at any moment, by whatever, goes
 //! on behind its newest checkpoint and ends with the bits of a run that was not. `metrics.jsonl` is cut back to the
 //! checkpoint first.
+//!
+//! Several processes train one model as [ranks](crate::collectives): each works on its share of a step's windows, sums meet,
+//! and all do the same update. Rank 0 alone writes, and gives the others what it begins with. What decides where a run goes
+//! is known to all of them alike: settings, and numbers that were summed.
 
+mod agreed;
+mod division;
 mod error;
 mod facts;
 mod folder;
+mod given;
 mod job;
 mod metrics;
+mod output;
 mod plan;
+mod run;
 mod saved;
 mod spike;
 mod step;
 mod validation;
+mod within;
 
+pub use division::Division;
 pub use error::{Flaw, TrainError};
 pub use folder::RunFolder;
 pub use job::{Pretraining, Trained};
 pub use metrics::{MetricsLine, StepMetrics, Validation, ValidationMetrics, read_metrics};
 pub use plan::{Plan, PlannedMemory};
-pub use step::{Division, Learner, StepGradients};
+pub use step::{Learner, StepGradients};

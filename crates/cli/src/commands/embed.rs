@@ -247,7 +247,7 @@ impl Options {
 /// An error with the exit code that goes with it.
 fn told(error: EmbedError, destination: &Destination) -> anyhow::Error {
     match error {
-        EmbedError::Cancelled => Interrupted { resumable: destination.has_parts() }.into(),
+        EmbedError::Cancelled => Interrupted { resumable: destination.has_parts(), ..Interrupted::default() }.into(),
         EmbedError::Usage(error) => Usage(error.to_string()).into(),
         error => error.into(),
     }

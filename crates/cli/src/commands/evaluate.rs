@@ -229,7 +229,7 @@ impl OutputArgs {
 
 fn told(error: EvaluateError) -> anyhow::Error {
     match error {
-        EvaluateError::Cancelled => Interrupted { resumable: false }.into(),
+        EvaluateError::Cancelled => Interrupted::default().into(),
         EvaluateError::Usage(message) => Usage(message).into(),
         error => error.into(),
     }

@@ -198,7 +198,7 @@ fn watched<T>(
 
 fn told(error: FineTuneError) -> anyhow::Error {
     match error {
-        FineTuneError::Cancelled => Interrupted { resumable: false }.into(),
+        FineTuneError::Cancelled => Interrupted::default().into(),
         FineTuneError::Usage(message) => Usage(message).into(),
         error => error.into(),
     }

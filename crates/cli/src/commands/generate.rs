@@ -106,7 +106,7 @@ fn open(output: &Path, force: bool) -> anyhow::Result<TextFile> {
 /// An error with the exit code that goes with it.
 fn told(error: GenerateError) -> anyhow::Error {
     match error {
-        GenerateError::Cancelled => Interrupted { resumable: false }.into(),
+        GenerateError::Cancelled => Interrupted::default().into(),
         GenerateError::Usage(message) => Usage(message).into(),
         error if is_broken_pipe(&error) => closed_stdout(),
         error => error.into(),

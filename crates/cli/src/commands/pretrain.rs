@@ -1,11 +1,12 @@
 //! `longstrand pretrain`: a model from the user's own genomes.
 
 use std::fs;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use longstrand_kernels::simd::Level;
+use longstrand_pretrain::collectives::{World, join};
 use longstrand_pretrain::config::{ConfigFile, Flag, PRESETS, Settings, resolve};
 use longstrand_pretrain::train::{Plan, Pretraining, TrainError, Trained};
 use toml::Value;
@@ -25,9 +26,13 @@ use crate::shown::Shown;
   longstrand pretrain --genome a.fa.gz --genome b.2bit --preset caduceus-ph-1k --valid-contigs chr20 -o run/ --dry-run
   longstrand pretrain --genome hg38.fa.gz --config run.toml --lr 2e-3 --set model.d_model=128 -o run/
   longstrand pretrain -o run/ --resume
+  torchrun --no-python --nproc-per-node 4 longstrand pretrain --genome hg38.fa.gz --preset caduceus-ph-1k -@ 8 -o run/
+  MASTER_ADDR=node1 MASTER_PORT=29500 mpirun -x MASTER_ADDR -x MASTER_PORT -n 4 sh -c \\
+    'RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE exec longstrand pretrain --config run.toml -@ 8 -o run/'
 
 The folder holds config.toml, metrics.jsonl, checkpoints/ and, at the end, model/, which every --model takes, and report.html.
-A run that was stopped in whatever way goes on with --resume and ends with the same bits.")]
+A run that was stopped in whatever way goes on with --resume and ends with the same bits.
+Processes with RANK and WORLD_SIZE in their environment share each step's windows; only rank 0 needs the folder and writes.")]
 pub struct Options {
     /// Where the run goes: a folder
     #[arg(short, long, value_name = "FOLDER")]
@@ -108,31 +113,56 @@ struct SettingArgs {
 /// - Settings that are out of range or do not go together; a genome or BED file that cannot be read.
 /// - The folder holds a run, or one that was begun otherwise; a checkpoint is broken or cannot be written.
 /// - A step takes more memory than there is; the loss is no number or jumps.
+/// - The environment makes no rank of this process; another rank is gone or was started otherwise.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let job = Pretraining {
-        settings: options.settings.resolve()?,
-        folder: options.output.clone(),
-        existing: options.existing.existing(),
-        from: options.from,
-        threads: general.threads(),
-        level: Level::detect()?,
-        available_memory: Memory::detect().map(|memory| memory.available),
-    };
-    if options.dry_run {
-        let (settings, plan) = job.plan().map_err(told)?;
-        write_stdout(format!("{}\n{}", settings.to_toml()?, describe(&plan)).as_bytes())?;
-        return Ok(plan.check()?);
+    let world = World::from_environment()?;
+    match options.dry_run {
+        true => plan(&options.job(&world, general)?, &world),
+        false => train(options, &world, general),
     }
-    let interrupt = Interrupt::listen(general.quiet)?;
-    let progress = Progress::counting("steps", general.quiet);
-    let result = job.run(&Shown { progress: &progress, interrupt: &interrupt });
+}
+
+/// Prints what a run would do, once.
+fn plan(job: &Pretraining, world: &World) -> anyhow::Result<()> {
+    let (settings, plan) = job.plan(world.size).map_err(|error| told(error, world))?;
+    if world.rank == 0 {
+        write_stdout(format!("{}\n{}", settings.to_toml()?, describe(&plan)).as_bytes())?;
+    }
+    Ok(plan.check()?)
+}
+
+fn train(options: Options, world: &World, general: &GeneralOptions) -> anyhow::Result<()> {
+    // Before anything that may fail on one rank alone, so that the others hear of it. A signal ends who waits here.
+    let mut ranks = join(world)?;
+    let job = options.job(world, general)?;
+    let quiet = general.quiet || world.rank > 0;
+    let interrupt = Interrupt::listen(quiet)?;
+    let progress = Progress::counting("steps", quiet);
+    let result = job.run(ranks.as_mut(), &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
-    let trained = result.map_err(told)?;
-    if !general.quiet {
+    let trained = result.map_err(|error| told(error, world))?;
+    if !quiet {
         say(&summary(&trained));
     }
     Ok(())
+}
+
+impl Options {
+    fn job(&self, world: &World, general: &GeneralOptions) -> anyhow::Result<Pretraining> {
+        let available = Memory::detect().map(|memory| memory.available);
+        // What ranks of one machine are not given to each, they share.
+        let shared = || NonZeroUsize::new(general.threads().get() / world.local_size).unwrap_or(NonZeroUsize::MIN);
+        Ok(Pretraining {
+            settings: self.settings.resolve()?,
+            folder: self.output.clone(),
+            existing: self.existing.existing(),
+            from: self.from.clone(),
+            threads: general.threads.unwrap_or_else(shared),
+            level: Level::detect()?,
+            available_memory: available.map(|bytes| bytes / world.local_size as u64),
+        })
+    }
 }
 
 impl SettingArgs {
@@ -200,9 +230,9 @@ fn setting(text: &str) -> Result<(String, Value), String> {
 }
 
 /// An error with the exit code that goes with it.
-fn told(error: TrainError) -> anyhow::Error {
+fn told(error: TrainError, world: &World) -> anyhow::Error {
     match error {
-        TrainError::Cancelled { resumable } => Interrupted { resumable }.into(),
+        TrainError::Cancelled { resumable } => Interrupted { resumable, is_told: world.rank > 0 }.into(),
         TrainError::Usage(message) => Usage(message).into(),
         error => error.into(),
     }
@@ -243,11 +273,15 @@ fn describe(plan: &Plan) -> String {
         ("windows", format!("{} of {} bases in {} bases{skipped}", pool.n_windows, pool.length, pool.bases))
     }));
     rows.extend(plan.divisions.iter().map(|(from_step, division)| {
-        let at_a_time = division.at_a_time(plan.threads);
-        let how = format!("{} windows of {} bases, {at_a_time} at a time", division.windows, division.length);
+        let at_a_time = division.largest_share(plan.ranks).at_a_time(plan.threads);
+        let by = if plan.ranks == 1 { String::new() } else { format!(" on each of {} ranks", plan.ranks) };
+        let how = format!("{} windows of {} bases, {at_a_time} at a time{by}", division.windows, division.length);
         ("a step", if *from_step == 0 { how } else { format!("from step {from_step} on: {how}") })
     }));
     let memory = &plan.memory;
+    if plan.ranks > 1 {
+        rows.push(("ranks", format!("{}; what follows is for each", plan.ranks)));
+    }
     rows.extend([
         ("threads", plan.threads.to_string()),
         ("memory", format!("about {}", format_memory(memory.total()))),
@@ -255,8 +289,11 @@ fn describe(plan: &Plan) -> String {
         ("", format!("{} windows under way", format_memory(memory.windows))),
         ("", format!("{} gradients", format_memory(memory.gradients))),
         ("", format!("{} weights made ready, validation or checkpoint", format_memory(memory.passing))),
-        ("available", plan.available_memory.map_or("not known".into(), format_memory)),
     ]);
+    if plan.ranks > 1 {
+        rows.push(("", format!("{} sums over the ranks", format_memory(memory.sums))));
+    }
+    rows.extend([("available", plan.available_memory.map_or("not known".into(), format_memory))]);
     rows.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
 }
 

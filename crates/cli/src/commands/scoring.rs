@@ -8,7 +8,7 @@ use crate::interrupt::Interrupted;
 /// An error with the exit code that goes with it.
 pub(super) fn told(error: ScoreError, resumable: bool) -> anyhow::Error {
     match error {
-        ScoreError::Cancelled => Interrupted { resumable }.into(),
+        ScoreError::Cancelled => Interrupted { resumable, ..Interrupted::default() }.into(),
         ScoreError::Usage(message) => Usage(message).into(),
         // Outputs are files or the standard output, and no file is a pipe.
         error if is_broken_pipe(&error) => closed_stdout(),

@@ -11,6 +11,8 @@ pub struct World {
     pub rank: usize,
     /// How many processes there are.
     pub size: usize,
+    /// How many of them share this process's machine.
+    pub local_size: usize,
     /// The name or the address of rank 0's machine.
     pub host: String,
     /// The port that rank 0 listens at.
@@ -26,11 +28,12 @@ impl World {
 
     /// A single process.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, host: String::new(), port: 0, patience: Self::PATIENCE }
+        Self { rank: 0, size: 1, local_size: 1, host: String::new(), port: 0, patience: Self::PATIENCE }
     }
 
     /// Reads `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`, as launchers set them, and `LONGSTRAND_RANK_TIMEOUT`,
-    /// seconds. Without the first two this process is alone, and with one rank it needs no others.
+    /// seconds. Without the first two this process is alone, and with one rank it needs no others. `LOCAL_WORLD_SIZE` is 1
+    /// where it is missing.
     ///
     /// Where torchrun's agent listens at `MASTER_PORT` itself (`TORCHELASTIC_USE_AGENT_STORE`), the next port is taken.
     ///
@@ -70,8 +73,13 @@ impl World {
             parse("MASTER_PORT", variable("MASTER_PORT"), "a port that rank 0 can listen at, 1 to 65534", |port| {
                 (1..u16::MAX).contains(port)
             })?;
+        let local_size = variable("LOCAL_WORLD_SIZE").map(|value| {
+            let expected = format!("the number of ranks on this machine, 1 to {size}");
+            parse("LOCAL_WORLD_SIZE", Some(value), &expected, |local_size| (1..=size).contains(local_size))
+        });
+        let local_size = local_size.transpose()?.unwrap_or(1);
         let is_taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
-        Ok(Self { rank, size, host, port: port + u16::from(is_taken), patience })
+        Ok(Self { rank, size, local_size, host, port: port + u16::from(is_taken), patience })
     }
 
     /// Where rank 0 is found, for messages.
@@ -105,11 +113,15 @@ mod tests {
         assert_eq!(read(&[("MASTER_ADDR", "x"), ("MASTER_PORT", "9")]), Ok(World::alone()));
         assert_eq!(read(&[("RANK", ""), ("WORLD_SIZE", "1")]), Ok(World::alone()));
         let two = [("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "node7"), ("MASTER_PORT", "29500")];
-        let world =
-            World { rank: 1, size: 2, host: "node7".into(), port: 29_500, patience: Duration::from_secs(1_800) };
+        let world = World { rank: 1, size: 2, host: "node7".into(), port: 29_500, ..World::alone() };
         assert_eq!(read(&two), Ok(world.clone()));
-        let more = [("TORCHELASTIC_USE_AGENT_STORE", "True"), ("LONGSTRAND_RANK_TIMEOUT", "5")];
-        let expected = World { port: 29_501, patience: Duration::from_secs(5), ..world };
+        let more = [
+            ("TORCHELASTIC_USE_AGENT_STORE", "True"),
+            ("LONGSTRAND_RANK_TIMEOUT", "5"),
+            ("LOCAL_WORLD_SIZE", "2"),
+            ("LOCAL_RANK", "1"),
+        ];
+        let expected = World { port: 29_501, local_size: 2, patience: Duration::from_secs(5), ..world };
         assert_eq!(read(&[&two[..], &more].concat()), Ok(expected));
     }
 
@@ -124,6 +136,10 @@ mod tests {
         let expected = "MASTER_PORT: expected a port that rank 0 can listen at, 1 to 65534, found";
         refused(&here, &format!("{expected} no such variable"));
         refused(&[&here[..], &[("MASTER_PORT", "70000")]].concat(), &format!("{expected} \"70000\""));
+        refused(
+            &[&here[..], &[("MASTER_PORT", "29500"), ("LOCAL_WORLD_SIZE", "4")]].concat(),
+            "LOCAL_WORLD_SIZE: expected the number of ranks on this machine, 1 to 3, found \"4\"",
+        );
         refused(
             &[("WORLD_SIZE", "1"), ("LONGSTRAND_RANK_TIMEOUT", "soon")],
             "LONGSTRAND_RANK_TIMEOUT: expected whole seconds, at least 1, found \"soon\"",

@@ -12,8 +12,8 @@ use longstrand_seq::digest::DigestError;
 use rayon::ThreadPoolBuildError;
 
 use crate::{
-    config::ConfigError, data::DataError, evaluate::Halt, optimizer::StateError, report::ReportError,
-    sample::SampleError, split::Split,
+    collectives::CollectiveError, config::ConfigError, data::DataError, evaluate::Halt, optimizer::StateError,
+    report::ReportError, sample::SampleError, split::Split,
 };
 
 /// Why a run cannot be made or ended early.
@@ -110,6 +110,8 @@ pub enum TrainError {
     Report(ReportError),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
+    /// The processes that train together do not come together, disagree or are parted.
+    Ranks(CollectiveError),
     /// The watch stopped the run.
     Cancelled {
         /// Whether there is something to go on behind.
@@ -199,6 +201,7 @@ impl fmt::Display for TrainError {
             Self::Save(error) => error.fmt(f),
             Self::Report(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
+            Self::Ranks(error) => error.fmt(f),
             Self::Cancelled { .. } => f.write_str("stopped"),
         }
     }
@@ -215,6 +218,7 @@ impl Error for TrainError {
             Self::Save(error) => error.source(),
             Self::Report(error) => error.source(),
             Self::Threads(error) => Some(error),
+            Self::Ranks(error) => error.source(),
             _ => None,
         }
     }
@@ -275,6 +279,12 @@ impl From<ReportError> for TrainError {
 impl From<ThreadPoolBuildError> for TrainError {
     fn from(error: ThreadPoolBuildError) -> Self {
         Self::Threads(error)
+    }
+}
+
+impl From<CollectiveError> for TrainError {
+    fn from(error: CollectiveError) -> Self {
+        Self::Ranks(error)
     }
 }
 

@@ -31,8 +31,13 @@ impl Inputs {
         Ok(Self(paths.into_iter().map(Path::to_path_buf).zip(found).collect()))
     }
 
-    /// Compares them with those that a run was begun with.
-    pub(super) fn check(&self, facts: &Path, level: Level, watch: &dyn Watch) -> Result<(), TrainError> {
+    /// The digests in the order of the files.
+    pub(super) fn digests(&self) -> String {
+        self.0.iter().map(|(_, file)| format!("{}\n", file.sha256.as_deref().unwrap_or("-"))).collect()
+    }
+
+    /// Compares them with those that a run was begun with, and warns of what would change the last bits.
+    pub(super) fn check(&self, facts: &Path, level: Level, ranks: usize, watch: &dyn Watch) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
         let before: Value = serde_json::from_slice(&text).unwrap_or_default();
         let sums = before["inputs"].as_array().into_iter().flatten().map(|input| &input["sha256"]);
@@ -43,10 +48,14 @@ impl Inputs {
                 return Err(TrainError::Input { path: path.clone(), expected, found });
             }
         }
-        if let Some(simd) = before["simd"].as_str().filter(|simd| *simd != level.to_string()) {
+        let simd = before["simd"].as_str().filter(|simd| *simd != level.to_string());
+        let instructions = simd.map(|simd| (format!("{simd} instructions"), level.to_string()));
+        let begun_by = before["ranks"].as_u64().filter(|begun_by| *begun_by != ranks as u64);
+        let processes = begun_by.map(|begun_by| (format!("{begun_by} ranks"), ranks.to_string()));
+        for (begun_with, goes_on) in [instructions, processes].into_iter().flatten() {
             watch.warn(&format!(
-                "the run was begun with {simd} instructions and goes on with {level}: the last bits of its weights will \
-                 not be those of a run that was not stopped"
+                "the run was begun with {begun_with} and goes on with {goes_on}: the last bits of its weights will not be \
+                 those of a run that was not stopped"
             ));
         }
         Ok(())
@@ -72,6 +81,7 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
         "program": "longstrand",
         "version": env!("CARGO_PKG_VERSION"),
         "simd": level.to_string(),
+        "ranks": plan.ranks,
         "parameters": plan.parameters,
         "memory": plan.memory.total(),
         "inputs": inputs.0.iter().map(input).collect::<Vec<_>>(),

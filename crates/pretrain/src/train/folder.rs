@@ -15,6 +15,8 @@ use crate::report::{LOSS, REPORT};
 /// Before a checkpoint's step in its name.
 const STEP: &str = "step-";
 
+const CHECKPOINTS: &str = "checkpoints";
+
 /// A run's folder, which no other process works in as long as this is held.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -93,17 +95,17 @@ impl RunFolder {
 
     /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The checkpoint behind so many steps.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
-        self.checkpoints().join(checkpoint_name(step))
+        checkpoint(&self.path, step)
     }
 
     /// The model at the end of the run.
     pub fn model(&self) -> PathBuf {
-        self.path.join("model")
+        model(&self.path)
     }
 
     /// The steps of all checkpoints, in order.
@@ -145,6 +147,16 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// The checkpoint of a run behind so many steps.
+pub(super) fn checkpoint(run: &Path, step: u64) -> PathBuf {
+    run.join(CHECKPOINTS).join(checkpoint_name(step))
+}
+
+/// The folder of the model at the end of a run.
+pub(super) fn model(run: &Path) -> PathBuf {
+    run.join("model")
 }
 
 /// The name of the checkpoint behind so many steps.

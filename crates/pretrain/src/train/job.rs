@@ -4,35 +4,30 @@ use std::{
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::Instant,
 };
 
 use longstrand_kernels::simd::Level;
-use longstrand_model::{
-    Difference, Watch,
-    checkpoint::{Existing as ExistingModel, NewFolder},
-};
+use longstrand_model::{Difference, Watch, checkpoint::NewFolder};
 use longstrand_table::Existing;
 
 use super::{
-    MetricsLine, Plan, StepMetrics, TrainError, Validation, ValidationMetrics,
+    Plan, TrainError, Validation, agreed,
     facts::{self, Inputs},
     folder::{RunFolder, checkpoint_name, step_of},
-    metrics::{MetricsFile, replace},
+    given::{Start, give},
+    metrics::replace,
+    output::Output,
+    run::{Prepared, Run},
     saved,
     spike::RunningLoss,
-    step::{Division, Learner, StepGradients},
+    step::Learner,
     validation::Validator,
 };
 use crate::{
-    batch::Batches,
+    collectives::Collectives,
     config::{ConfigFile, Precision, Settings, resolve},
     data::Data,
     init::initial_weights,
-    report,
-    schedule::Schedule,
-    source::Sources,
     split::Split,
 };
 
@@ -77,18 +72,18 @@ pub struct Trained {
 }
 
 impl Pretraining {
-    /// The settings of the run, and what it is going to do. Nothing is written.
+    /// The settings of the run, and what so many ranks are going to do. Nothing is written.
     ///
     /// # Errors
     ///
     /// - settings or data cannot be used
-    pub fn plan(&self) -> Result<(Settings, Plan), TrainError> {
+    pub fn plan(&self, ranks: usize) -> Result<(Settings, Plan), TrainError> {
         let settings = self.chosen(&self.folder.join("config.toml"))?;
-        let plan = self.prepare(&settings)?.plan;
+        let plan = self.prepare(&settings, ranks)?.plan;
         Ok((settings, plan))
     }
 
-    /// Trains the model.
+    /// Trains the model, together with all other ranks.
     ///
     /// # Errors
     ///
@@ -96,31 +91,74 @@ impl Pretraining {
     /// - settings or data cannot be used, or a step takes more memory than there is
     /// - a checkpoint is broken, or cannot be written
     /// - the loss is no number or jumps
-    /// - the watch stops the run: then a checkpoint has been written
-    pub fn run(&self, watch: &dyn Watch) -> Result<Trained, TrainError> {
-        // Nothing is made or replaced before it is known that the run can begin.
-        RunFolder::check(&self.folder, self.existing)?;
-        let settings = self.chosen(&self.folder.join("config.toml"))?;
-        let mut prepared = self.prepare(&settings)?;
+    /// - a rank is gone, or has other settings, inputs or instructions
+    /// - the watch of a rank stops the run: then there is a checkpoint of the last whole step
+    pub fn run<C>(&self, ranks: &mut C, watch: &dyn Watch) -> Result<Trained, TrainError>
+    where
+        C: Collectives<Values = Vec<f32>> + ?Sized,
+    {
+        // Nothing is made or replaced before it is known that the run can begin, on every rank.
+        let leads = ranks.rank() == 0;
+        if leads {
+            RunFolder::check(&self.folder, self.existing)?;
+        }
+        let path = self.folder.join("config.toml");
+        let own = if leads { Some(self.chosen(&path)?) } else { self.settings.clone() };
+        let settings = agreed::settings(own, self.level, &path, ranks)?;
+        let mut prepared = self.prepare(&settings, ranks.world_size())?;
         prepared.plan.check()?;
+        let folder = if leads { Some(self.open(&settings)?) } else { None };
+        let inputs = agreed::inputs(&settings, ranks, watch)?;
+        let (output, start) = match folder {
+            None => (None, Start::default()),
+            Some(folder) => {
+                let (output, start) = self.begin(folder, &settings, &inputs, &mut prepared, watch)?;
+                (Some(output), start)
+            }
+        };
+        let start = give(start, &mut prepared.learner, ranks)?;
+        Run::new(settings, prepared, (self.folder.clone(), output), start, ranks, watch).finish()
+    }
+
+    /// Takes the folder, which must hold a run of the same settings if it is to go on.
+    fn open(&self, settings: &Settings) -> Result<RunFolder, TrainError> {
         let folder = RunFolder::open(&self.folder, self.existing)?;
-        let settings = if folder.has_run() { continued(&folder.config(), settings)? } else { settings };
-        let inputs = Inputs::read(&settings, watch)?;
+        if folder.has_run() {
+            check_continued(&folder.config(), settings)?;
+        }
+        Ok(folder)
+    }
+
+    /// Begins a run in the folder, or reads what it goes on from.
+    fn begin(
+        &self,
+        folder: RunFolder,
+        settings: &Settings,
+        inputs: &Inputs,
+        prepared: &mut Prepared,
+        watch: &dyn Watch,
+    ) -> Result<(Output, Start), TrainError> {
         let write = |path: PathBuf, text: String| replace(&path, &text).map_err(TrainError::io("write", &path));
         let is_known = folder.has_run() && folder.facts().is_file();
         if is_known {
-            inputs.check(&folder.facts(), self.level, watch)?;
+            inputs.check(&folder.facts(), self.level, prepared.plan.ranks, watch)?;
         }
         if self.existing == Existing::Replace {
             folder.clear()?;
         }
         write(folder.config(), settings.to_toml()?)?;
         if !is_known {
-            write(folder.facts(), facts::text(&prepared.plan, &inputs, self.level))?;
+            write(folder.facts(), facts::text(&prepared.plan, inputs, self.level))?;
         }
         folder.make_checkpoints()?;
         let running = self.restore(&folder, &mut prepared.learner)?;
-        Run::new(folder, settings, prepared, running, self, watch)?.finish()
+        let step = prepared.learner.optimizer().step();
+        if folder.has_run() && step < settings.run.steps {
+            watch.note(&format!("{} goes on behind step {step}", self.folder.display()));
+        }
+        let output = Output::open(folder, step)?;
+        let validated = output.validation().map(|last| last.step);
+        Ok((output, Start { running, validated }))
     }
 
     /// The settings given, or those of the run that is to go on.
@@ -132,7 +170,7 @@ impl Pretraining {
         }
     }
 
-    fn prepare(&self, settings: &Settings) -> Result<Prepared, TrainError> {
+    fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
         if settings.run.precision == Precision::Bf16 {
             return Err(TrainError::Usage("setting run.precision: a CPU trains in \"f32\", found \"bf16\"".into()));
         }
@@ -141,7 +179,8 @@ impl Pretraining {
         let config = settings.model_config()?;
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let summary = data.summary(&training);
-        let plan = Plan::new(settings, summary, &config, &weights, self.threads, self.level, self.available_memory)?;
+        let processes = (ranks, self.threads);
+        let plan = Plan::new(settings, summary, (&config, &weights), processes, self.level, self.available_memory)?;
         let validator = match settings.validation.every {
             0 => None,
             _ => Some(Validator {
@@ -184,8 +223,8 @@ fn stored(path: &Path) -> Result<Settings, TrainError> {
     Ok(resolve(None, Some(ConfigFile { path, text: &text }), &[])?)
 }
 
-/// The settings of a run that goes on: those that it was begun with, but for what decides neither weights nor metrics.
-fn continued(path: &Path, settings: Settings) -> Result<Settings, TrainError> {
+/// Makes sure that a run goes on with the settings that it was begun with, but for what decides neither weights nor metrics.
+fn check_continued(path: &Path, settings: &Settings) -> Result<(), TrainError> {
     let before = stored(path)?;
     let compared = |mut of: Settings| {
         of.preset = None;
@@ -195,226 +234,10 @@ fn continued(path: &Path, settings: Settings) -> Result<Settings, TrainError> {
     };
     let (expected, found) = (compared(settings.clone()), compared(before));
     match expected == found {
-        true => Ok(settings),
+        true => Ok(()),
         false => {
             let difference = Difference::between("", &expected, &found);
             Err(TrainError::Differs { path: path.into(), difference })
         }
-    }
-}
-
-/// Says of a run that is stopped that there is a checkpoint to go on from.
-fn resumable(error: TrainError) -> TrainError {
-    match error {
-        TrainError::Cancelled { .. } => TrainError::Cancelled { resumable: true },
-        error => error,
-    }
-}
-
-/// What a run works with.
-struct Prepared {
-    plan: Plan,
-    training: Batches,
-    validator: Option<Validator>,
-    learner: Learner,
-    sources: Sources,
-    schedule: Schedule,
-}
-
-/// A run that is under way.
-struct Run<'a> {
-    folder: RunFolder,
-    settings: Settings,
-    prepared: Prepared,
-    running: RunningLoss,
-    metrics: MetricsFile,
-    /// The validations so far.
-    validations: Vec<ValidationMetrics>,
-    /// The last loss.
-    loss: Option<f64>,
-    /// The newest checkpoint.
-    saved: Option<u64>,
-    watch: &'a dyn Watch,
-    began_at: u64,
-    began: Instant,
-    bases: u64,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        folder: RunFolder,
-        settings: Settings,
-        prepared: Prepared,
-        running: RunningLoss,
-        job: &Pretraining,
-        watch: &'a dyn Watch,
-    ) -> Result<Self, TrainError> {
-        let step = prepared.learner.optimizer().step();
-        let (metrics, lines) = MetricsFile::open(&folder.metrics(), step)?;
-        if folder.has_run() && step < settings.run.steps {
-            watch.note(&format!("{} goes on behind step {step}", job.folder.display()));
-        }
-        let validations = lines.iter().filter_map(|line| match line {
-            MetricsLine::Validation(metrics) => Some(*metrics),
-            MetricsLine::Step(_) => None,
-        });
-        let loss = lines.iter().rev().find_map(|line| match line {
-            MetricsLine::Step(metrics) => Some(metrics.loss),
-            MetricsLine::Validation(_) => None,
-        });
-        watch.skipped(step);
-        watch.counted(step, Some(settings.run.steps));
-        Ok(Self {
-            saved: folder.steps()?.last().copied(),
-            validations: validations.collect(),
-            loss: loss.flatten(),
-            folder,
-            settings,
-            prepared,
-            running,
-            metrics,
-            watch,
-            began_at: step,
-            began: Instant::now(),
-            bases: 0,
-        })
-    }
-
-    /// Does the steps that are left, and leaves the model.
-    fn finish(mut self) -> Result<Trained, TrainError> {
-        // A run may have been stopped between a step and its validation.
-        self.validate_if_due().map_err(resumable)?;
-        while self.step() < self.settings.run.steps {
-            self.learn()?;
-            let stopped = match self.validate_if_due() {
-                Err(TrainError::Cancelled { .. }) => true,
-                validated => {
-                    validated?;
-                    self.watch.is_cancelled()
-                }
-            };
-            let is_last = self.step() == self.settings.run.steps;
-            if stopped || is_last || self.step().is_multiple_of(self.settings.run.save_every) {
-                self.save()?;
-            }
-            if stopped && !is_last {
-                report::write(self.folder.path())?;
-                return Err(TrainError::Cancelled { resumable: true });
-            }
-        }
-        self.metrics.sync()?;
-        saved::model(&self.prepared.learner)?.save(self.folder.model(), ExistingModel::Replace)?;
-        let report = report::write(self.folder.path())?;
-        Ok(Trained {
-            report,
-            steps: self.step(),
-            began_at: self.began_at,
-            bases: self.bases,
-            seconds: self.began.elapsed().as_secs_f64(),
-            loss: self.loss,
-            validation: self.validations.last().map(|last| last.validation),
-            model: self.folder.model(),
-        })
-    }
-
-    /// Updates so far.
-    fn step(&self) -> u64 {
-        self.prepared.learner.optimizer().step()
-    }
-
-    /// Does a step.
-    fn learn(&mut self) -> Result<(), TrainError> {
-        let (step, began) = (self.step(), Instant::now());
-        let Prepared { training, learner, sources, schedule, .. } = &mut self.prepared;
-        let length = training.sampler().length(step);
-        let division = Division { windows: (self.settings.run.tokens / length) as u32, length };
-        let sources = Mutex::new(sources);
-        let read = |index: u32| {
-            let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-            training.read(&mut sources, step, index..index + 1).map(|placed| placed.batch).map_err(TrainError::from)
-        };
-        let gradients = learner.gradients(division, read, self.watch)?;
-        let rate = schedule.rate(step);
-        self.check(step + 1, &gradients)?;
-        self.prepared.learner.update(rate, &gradients)?;
-        self.loss = gradients.mean_loss();
-        if let Some(loss) = self.loss {
-            self.running.add(loss);
-        }
-        self.bases += self.settings.run.tokens;
-        self.metrics.append(&MetricsLine::Step(StepMetrics {
-            step: step + 1,
-            loss: self.loss,
-            accuracy: gradients.accuracy(),
-            rate,
-            grad_norm: gradients.norm,
-            length,
-            tokens: self.settings.run.tokens,
-            seconds: began.elapsed().as_secs_f64(),
-        }))?;
-        self.tell();
-        Ok(())
-    }
-
-    /// Ends the run before an update that would spoil the weights.
-    fn check(&self, step: u64, gradients: &StepGradients) -> Result<(), TrainError> {
-        let what = match gradients.mean_loss() {
-            _ if !gradients.are_finite() => {
-                format!("the loss is {} and the gradients' norm {}", gradients.loss.sum, gradients.norm)
-            }
-            Some(loss) if self.running.is_spike(loss, self.settings.run.spike) => {
-                let (mean, limit) = (self.running.mean.unwrap_or_default(), self.settings.run.spike);
-                format!("the loss is {loss:.4}, more than run.spike = {limit} times its running mean, {mean:.4}")
-            }
-            _ => return Ok(()),
-        };
-        let last = self.saved.map(|saved| self.folder.checkpoint(saved));
-        Err(TrainError::Diverged { step, what, last })
-    }
-
-    /// Tells the watch how the run does.
-    fn tell(&self) {
-        let loss = self.loss.map_or("no loss".into(), |loss| format!("loss {loss:.4}"));
-        let validation = self.validations.last().and_then(|last| last.validation.loss);
-        let validation = validation.map_or(String::new(), |loss| format!(", held out {loss:.4}"));
-        self.watch.stands(&(loss + &validation));
-        self.watch.counted(self.step(), Some(self.settings.run.steps));
-    }
-
-    /// Measures the loss on held-out bases, if that is to be done at this step and has not been.
-    fn validate_if_due(&mut self) -> Result<(), TrainError> {
-        let (step, every) = (self.step(), self.settings.validation.every);
-        let is_due = step > 0 && (step.is_multiple_of(every.max(1)) || step == self.settings.run.steps);
-        let is_done = self.validations.last().is_some_and(|last| last.step == step);
-        let Some(validator) = self.prepared.validator.as_ref().filter(|_| is_due && !is_done) else { return Ok(()) };
-        let began = Instant::now();
-        let validation = validator.measure(&self.prepared.learner, &mut self.prepared.sources, self.watch)?;
-        let metrics = ValidationMetrics { step, validation, seconds: began.elapsed().as_secs_f64() };
-        self.metrics.append(&MetricsLine::Validation(metrics))?;
-        self.validations.push(metrics);
-        self.tell();
-        Ok(())
-    }
-
-    /// Writes a checkpoint and removes old ones.
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.metrics.sync()?;
-        let step = self.step();
-        saved::save(&self.folder.checkpoint(step), &self.prepared.learner, &self.running)?;
-        self.saved = Some(step);
-        let steps = self.folder.steps()?;
-        let keep = usize::try_from(self.settings.run.keep).unwrap_or(usize::MAX);
-        let best = self.best(&steps);
-        for &old in steps.iter().rev().skip(keep).filter(|&&old| Some(old) != best) {
-            NewFolder::remove(&self.folder.checkpoint(old))?;
-        }
-        Ok(())
-    }
-
-    /// The checkpoint of the lowest validation loss.
-    fn best(&self, steps: &[u64]) -> Option<u64> {
-        let validated = self.validations.iter().filter(|metrics| steps.contains(&metrics.step));
-        let with_loss = validated.filter_map(|metrics| Some((metrics.validation.loss?, metrics.step)));
-        with_loss.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, step)| step)
     }
 }

@@ -6,8 +6,8 @@ use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{Chunking, Model, checkpoint::Weights, config::Config, train::TrainMemory};
 use serde::Serialize;
 
-use super::{TrainError, step::Division};
-use crate::{config::Settings, data::DataSummary};
+use super::{Division, TrainError};
+use crate::{collectives::Buckets, config::Settings, data::DataSummary};
 
 /// Bytes of a parameter, of its gradient, and of each of its two moments.
 const FLOAT: u64 = 4;
@@ -21,9 +21,11 @@ pub struct Plan {
     pub parameters: u64,
     /// How the windows of a step are worked on, for each stage of the length: from which step on, and how.
     pub divisions: Vec<(u64, Division)>,
-    /// Threads.
+    /// Processes that share a step's windows.
+    pub ranks: usize,
+    /// Threads of each.
     pub threads: NonZeroUsize,
-    /// What a step takes.
+    /// What a step takes in the process that takes most.
     pub memory: PlannedMemory,
     /// Bytes of memory that may be used, where that is known.
     pub available_memory: Option<u64>,
@@ -38,6 +40,8 @@ pub struct PlannedMemory {
     pub windows: u64,
     /// Sets of gradients.
     pub gradients: u64,
+    /// Gradients on their way between ranks.
+    pub sums: u64,
     /// The most of what comes one after another: weights made ready, a validation, a checkpoint on its way to the disk.
     pub passing: u64,
 }
@@ -45,10 +49,10 @@ pub struct PlannedMemory {
 impl PlannedMemory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.state + self.windows + self.gradients + self.passing
+        self.state + self.windows + self.gradients + self.sums + self.passing
     }
 
-    /// What a step takes at this division of its windows.
+    /// What a step takes at this division of a rank's windows.
     fn of_step(config: &Config, parameters: u64, division: Division, threads: NonZeroUsize) -> Self {
         let length = usize::try_from(division.length).unwrap_or(usize::MAX);
         let train = TrainMemory::of::<f32>(config, Chunking::Auto, length);
@@ -56,6 +60,7 @@ impl PlannedMemory {
             state: 3 * FLOAT * parameters,
             windows: division.at_a_time(threads) as u64 * train.scratch(),
             gradients: division.gradient_sets(threads) as u64 * train.gradients,
+            sums: 0,
             passing: train.weights + FLOAT * parameters,
         }
     }
@@ -65,6 +70,7 @@ impl PlannedMemory {
             state: self.state.max(other.state),
             windows: self.windows.max(other.windows),
             gradients: self.gradients.max(other.gradients),
+            sums: self.sums.max(other.sums),
             passing: self.passing.max(other.passing),
         }
     }
@@ -76,12 +82,12 @@ impl Plan {
     /// # Errors
     ///
     /// - settings cannot be used
+    /// - a step has fewer windows than there are ranks
     pub(super) fn new(
         settings: &Settings,
         data: DataSummary,
-        config: &Config,
-        weights: &Weights,
-        threads: NonZeroUsize,
+        (config, weights): (&Config, &Weights),
+        (ranks, threads): (usize, NonZeroUsize),
         level: Level,
         available_memory: Option<u64>,
     ) -> Result<Self, TrainError> {
@@ -91,13 +97,12 @@ impl Plan {
             (from_step, Division { windows, length })
         };
         let divisions: Vec<_> = lengths.stages().iter().map(|stage| division(stage.from_step, stage.length)).collect();
+        divisions.iter().try_for_each(|&(from_step, division)| check_windows(from_step, division, ranks))?;
         let parameters = weights.parameter_count();
-        let of_step = |threads| {
-            let each =
-                divisions.iter().map(|(_, division)| PlannedMemory::of_step(config, parameters, *division, threads));
-            each.fold(PlannedMemory::default(), PlannedMemory::or_more)
-        };
-        let mut memory = of_step(threads);
+        let shares = divisions.iter().map(|(_, division)| division.largest_share(ranks));
+        let each = shares.map(|share| PlannedMemory::of_step(config, parameters, share, threads));
+        let mut memory = each.fold(PlannedMemory::default(), PlannedMemory::or_more);
+        memory.sums = sums(weights, ranks);
         // A copy of the weights, their bytes twice, and those of the moments twice.
         memory.passing = memory.passing.max(7 * FLOAT * parameters);
         if settings.validation.every > 0 {
@@ -106,7 +111,7 @@ impl Plan {
             let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
             memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
         }
-        Ok(Self { data, parameters, divisions, threads, memory, available_memory })
+        Ok(Self { data, parameters, divisions, ranks, threads, memory, available_memory })
     }
 
     /// Whether there is the memory for it.
@@ -126,9 +131,10 @@ impl Plan {
 
     /// What would make the run fit, as far as can be told.
     fn advice(&self, available: u64) -> String {
-        let PlannedMemory { state, windows, gradients, passing } = self.memory;
+        let PlannedMemory { state, windows, gradients, sums, passing } = self.memory;
         let longest = self.divisions.iter().map(|(_, division)| division.length).max().unwrap_or(0);
-        let at_a_time = |division: &Division| division.at_a_time(self.threads);
+        let passing = passing + sums;
+        let at_a_time = |division: &Division| division.largest_share(self.ranks).at_a_time(self.threads);
         let at_once = self.divisions.iter().map(|(_, division)| at_a_time(division)).max().unwrap_or(1) as u64;
         let one = windows / at_once.max(1);
         if state + gradients.min(2 * state) + passing > available {
@@ -142,10 +148,32 @@ impl Plan {
 
     /// The most threads whose windows fit, where those of one do.
     fn fitting_threads(&self, available: u64, one: u64) -> u64 {
-        let PlannedMemory { state, gradients, passing, .. } = self.memory;
-        let left = available.saturating_sub(state + gradients + passing);
+        let PlannedMemory { state, gradients, sums, passing, .. } = self.memory;
+        let left = available.saturating_sub(state + gradients + sums + passing);
         (left / one.max(1)).max(1)
     }
+}
+
+fn check_windows(from_step: u64, division: Division, ranks: usize) -> Result<(), TrainError> {
+    let Division { windows, length } = division;
+    if windows as usize >= ranks {
+        return Ok(());
+    }
+    Err(TrainError::Usage(format!(
+        "setting run.tokens (--batch-tokens): expected a window for each of {ranks} ranks, {} bases, found {windows} \
+         windows of {length} bases from step {from_step} on",
+        ranks as u64 * length
+    )))
+}
+
+/// What sums take on rank 0, which gathers a bucket of every rank, each of which may have grown to twice its size, beside
+/// those that come next and go out.
+fn sums(weights: &Weights, ranks: usize) -> u64 {
+    let lengths: Vec<usize> = weights.tensors().iter().map(|tensor| tensor.len()).collect();
+    let buckets = Buckets::new(&lengths, Buckets::BYTES);
+    let bytes = |bucket: &[usize]| FLOAT * bucket.iter().map(|&tensor| lengths[tensor] as u64).sum::<u64>();
+    let largest = buckets.iter().map(bytes).max().unwrap_or(0);
+    if ranks == 1 { 0 } else { 2 * (ranks as u64 + 1) * largest }
 }
 
 #[cfg(test)]
@@ -159,13 +187,17 @@ mod tests {
     };
 
     fn plan(flags: &[Flag], threads: usize, available: Option<u64>) -> Plan {
+        of_ranks(1, flags, threads, available).unwrap()
+    }
+
+    fn of_ranks(ranks: usize, flags: &[Flag], threads: usize, available: Option<u64>) -> Result<Plan, TrainError> {
         let settings = resolve(Some("caduceus-ph-1k"), None, flags).unwrap();
         let config = Config { n_layer: 1, ..settings.model_config().unwrap() };
         assert_eq!(config.vocab_size, Config::caduceus_ph(256, 1, &Vocabulary::caduceus()).vocab_size);
         let weights = initial_weights(&config, &settings.model.initial(), 1);
         let data = DataSummary { contigs: 1, bases: 1, splits: Vec::new(), pools: Vec::new() };
         let (threads, level) = (NonZeroUsize::new(threads).unwrap(), Level::detect().unwrap());
-        Plan::new(&settings, data, &config, &weights, threads, level, available).unwrap()
+        Plan::new(&settings, data, (&config, &weights), (ranks, threads), level, available)
     }
 
     #[test]
@@ -189,5 +221,19 @@ mod tests {
         assert!(message.ends_with("set --length (data.length or data.stages) below 1048576"), "{message}");
         let message = plan(&[], 4, Some(1 << 20)).check().unwrap_err().to_string();
         assert!(message.contains("set model.d_model or model.n_layer lower"), "{message}");
+    }
+
+    #[test]
+    fn ranks_share_the_windows_and_take_memory_for_their_sums() {
+        let flags = [Flag::new("run.tokens", 7 << 10)];
+        let (alone, three) = (plan(&flags, 8, None), of_ranks(3, &flags, 8, None).unwrap());
+        assert_eq!(7 * three.memory.windows, 3 * alone.memory.windows);
+        assert_eq!(7 * three.memory.gradients, 3 * alone.memory.gradients);
+        assert_eq!((alone.memory.sums, three.memory.sums), (0, 8 * FLOAT * three.parameters));
+        assert!(of_ranks(7, &flags, 8, None).is_ok());
+        let message = of_ranks(8, &flags, 8, None).unwrap_err().to_string();
+        let expected =
+            "--batch-tokens): expected a window for each of 8 ranks, 8192 bases, found 7 windows of 1024 bases";
+        assert!(message.contains(expected), "{message}");
     }
 }

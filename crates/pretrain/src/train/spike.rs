@@ -1,5 +1,7 @@
 //! Losses that jump.
 
+use serde::{Deserialize, Serialize};
+
 /// Steps before a loss is compared with those before it.
 const FIRST: u64 = 20;
 
@@ -7,7 +9,7 @@ const FIRST: u64 = 20;
 const KEPT: f64 = 0.95;
 
 /// The running mean of the losses of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct RunningLoss {
     /// The mean, from the first step on.
     pub(super) mean: Option<f64>,

@@ -1,61 +1,29 @@
 //! One step: gradients of its windows, and the update.
 //!
-//! The windows are divided into groups by their number alone. The sequences of a group add up one after another; groups are
-//! computed side by side where sequences are short, or one by one with all threads where they are long, and are added in
-//! their order. So the bits do not depend on the threads.
+//! A rank's windows are divided into groups by their number alone. The sequences of a group add up one after another; groups
+//! are computed side by side where sequences are short, or one by one with all threads where they are long, and are added in
+//! their order. So the bits do not depend on the threads. Then the ranks' sums are added in the order of ranks.
 
-use std::{num::NonZeroUsize, ops::Range};
+use std::{
+    num::NonZeroUsize,
+    ops::{ControlFlow, Range},
+};
 
 use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{
-    Chunking, Crew, Watch,
+    Chunking, Crew, Meter, Watch,
     checkpoint::{TensorSpec, Weights},
     config::Config,
     train::{Example, Gradients, Loss, TrainScratch, Trainee},
 };
 use rayon::ThreadPoolBuildError;
 
+use super::{Division, TrainError, division::share};
 use crate::{
+    collectives::{Buckets, CollectiveError, Collectives},
     objective::Batch,
     optimizer::{AdamW, AdamWOptions, clip_factor, global_norm},
 };
-
-/// The most groups of a step.
-const MOST_GROUPS: u32 = 32;
-
-/// How the windows of a step are worked on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Division {
-    /// Windows of the step, all groups together.
-    pub windows: u32,
-    /// Bases of a window.
-    pub length: u64,
-}
-
-impl Division {
-    /// Groups of windows that are added up on their own.
-    pub fn n_groups(&self) -> u32 {
-        self.windows.min(MOST_GROUPS)
-    }
-
-    fn groups(&self) -> impl Iterator<Item = Range<u32>> {
-        let (windows, n) = (u64::from(self.windows), u64::from(self.n_groups()));
-        let border = move |group: u64| (group * windows / n) as u32;
-        (0..n).map(move |group| border(group)..border(group + 1))
-    }
-
-    /// Windows that are under way at a time, each with a scratch.
-    pub fn at_a_time(&self, threads: NonZeroUsize) -> usize {
-        let is_long = self.length >= Crew::<TrainScratch<f32>>::LONG as u64;
-        if is_long { 1 } else { threads.get().min(self.n_groups() as usize) }
-    }
-
-    /// Sets of gradients that are held at a time.
-    pub fn gradient_sets(&self, threads: NonZeroUsize) -> usize {
-        let groups = self.n_groups() as usize;
-        if self.at_a_time(threads) == 1 { groups.min(2) } else { groups }
-    }
-}
 
 /// A model that learns, with all that it needs for it.
 pub struct Learner {
@@ -66,6 +34,8 @@ pub struct Learner {
     clip: f64,
     crew: Crew<TrainScratch<f32>>,
     sets: Vec<Gradients<f32>>,
+    /// Which gradients ranks sum together.
+    buckets: Buckets,
 }
 
 /// The gradients of a step, summed over its windows.
@@ -78,6 +48,8 @@ pub struct StepGradients {
     factor: f64,
     /// The norm of the gradient of the mean loss.
     pub norm: f64,
+    /// Whether a rank is to stop behind this step.
+    pub is_last: bool,
 }
 
 impl Learner {
@@ -93,7 +65,8 @@ impl Learner {
         let specs = TensorSpec::all(&config);
         let optimizer = AdamW::new(options, specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice())));
         let crew = Crew::new(threads, TrainScratch::new(&config));
-        Self { backend: Cpu::new(level), config, weights, optimizer, clip, crew, sets: Vec::new() }
+        let buckets = Buckets::new(&weights.tensors().iter().map(|x| x.len()).collect::<Vec<_>>(), Buckets::BYTES);
+        Self { backend: Cpu::new(level), config, weights, optimizer, clip, crew, sets: Vec::new(), buckets }
     }
 
     /// The model's configuration.
@@ -116,40 +89,63 @@ impl Learner {
         (self.weights, self.optimizer) = (weights, optimizer);
     }
 
-    /// The gradients of a step. `read` gives the window of an index below `division.windows`, a batch of one; it is called
-    /// from several threads, in any order.
+    /// The gradients of a step, the same ones on every rank; `None` where a rank has broken its part off, as its watch stops
+    /// it. `division` is the whole step's, and `read` gives the window of an index below `division.windows`, a batch of one; it
+    /// is called from several threads, in any order, for this rank's windows.
     ///
     /// # Errors
     ///
     /// - those of `read`
     /// - the system does not give threads
+    /// - ranks are parted
     ///
     /// # Panics
     ///
     /// When the model has no language-model head, or a window is not of the division's length.
-    pub fn gradients<E>(
+    pub fn gradients<C>(
         &mut self,
         division: Division,
-        read: impl Fn(u32) -> Result<Batch, E> + Sync,
+        read: impl Fn(u32) -> Result<Batch, TrainError> + Sync,
+        ranks: &mut C,
         watch: &dyn Watch,
-    ) -> Result<StepGradients, E>
+    ) -> Result<Option<StepGradients>, TrainError>
     where
-        E: From<ThreadPoolBuildError> + Send,
+        C: Collectives<Values = Vec<f32>> + ?Sized,
     {
+        let account = Account::of(self.pass(division, read, ranks, watch), watch)?.sum(ranks)?;
+        if account.is_broken_off {
+            return Ok(None);
+        }
+        let Self { config, weights, crew, sets, buckets, .. } = self;
+        let mut sums = crew.install(|| sets[0].fold(config, weights))?;
+        buckets.sum(&mut sums.tensors_mut(), ranks)?;
+        Ok(Some(crew.install(|| StepGradients::new(sums, &account, division.bases() as f64))?))
+    }
+
+    /// Puts the gradients of this rank's windows in the place of the first set, and returns their loss.
+    fn pass<C>(
+        &mut self,
+        division: Division,
+        read: impl Fn(u32) -> Result<Batch, TrainError> + Sync,
+        ranks: &C,
+        watch: &dyn Watch,
+    ) -> Result<Loss, TrainError>
+    where
+        C: Collectives + ?Sized,
+    {
+        let windows = share(division.windows, ranks.rank(), ranks.world_size());
+        let own = Division { windows: windows.end - windows.start, ..division };
         let threads = self.crew.threads();
-        while self.sets.len() < division.gradient_sets(threads) {
+        while self.sets.len() < own.gradient_sets(threads) {
             self.sets.push(Gradients::new(&self.config, &self.weights));
         }
         let Self { backend, config, weights, crew, sets, .. } = self;
         let trainee = crew.install(|| Trainee::new(*backend, config, weights))?;
-        let pass = Pass { trainee: &trainee, read: &read, watch, division };
-        let loss = match division.at_a_time(threads) {
-            1 => pass.one_by_one(crew, sets)?,
-            _ => pass.side_by_side(crew, sets)?,
-        };
-        drop(trainee);
-        let sums = crew.install(|| sets[0].fold(config, weights))?;
-        Ok(self.crew.install(|| StepGradients::new(sums, loss, division.tokens()))?)
+        let pass = Pass { trainee: &trainee, read: &read, watch, step: division, own, first: windows.start };
+        match own.at_a_time(threads) {
+            1 => pass.one_by_one(crew, sets),
+            _ => pass.side_by_side(crew, sets),
+        }
     }
 
     /// Moves the weights against gradients, which must be finite.
@@ -164,22 +160,46 @@ impl Learner {
     }
 }
 
-impl Division {
-    fn tokens(&self) -> f64 {
-        f64::from(self.windows) * self.length as f64
+/// What ranks tell each other of a step before they sum its gradients.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    loss: Loss,
+    /// Whether a rank has broken off.
+    is_broken_off: bool,
+    /// Whether a rank is to stop.
+    is_last: bool,
+}
+
+impl Account {
+    /// Of this rank, whose watch may have stopped it; other errors are errors.
+    fn of(passed: Result<Loss, TrainError>, watch: &dyn Watch) -> Result<Self, TrainError> {
+        match passed {
+            Ok(loss) => Ok(Self { loss, is_last: watch.is_cancelled(), ..Self::default() }),
+            Err(TrainError::Cancelled { .. }) => Ok(Self { is_broken_off: true, ..Self::default() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Of all ranks. Counts are whole numbers that f64 has.
+    fn sum<C: Collectives + ?Sized>(self, ranks: &mut C) -> Result<Self, CollectiveError> {
+        let Loss { sum, weight, counted, correct } = self.loss;
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        let mut sums = [sum, weight, counted as f64, correct as f64, flag(self.is_broken_off), flag(self.is_last)];
+        ranks.sum_f64(&mut sums)?;
+        let [sum, weight, counted, correct, broken_off, last] = sums;
+        let loss = Loss { sum, weight, counted: counted as u64, correct: correct as u64 };
+        Ok(Self { loss, is_broken_off: broken_off > 0.0, is_last: last > 0.0 })
     }
 }
 
 impl StepGradients {
     /// The sums were taken of losses divided by `tokens`, as the number of targets is known only when all windows have been
     /// read.
-    ///
-    /// Where several processes share a step, this is where they meet: sums and losses are added over all of them before the
-    /// norm is taken, and all go on with the same bits.
-    fn new(sums: Weights, loss: Loss, tokens: f64) -> Self {
+    fn new(sums: Weights, account: &Account, tokens: f64) -> Self {
+        let Account { loss, is_last, .. } = *account;
         let factor = if loss.weight > 0.0 { tokens / loss.weight } else { 1.0 };
         let norm = factor * global_norm(&sums.tensors());
-        Self { sums, loss, factor, norm }
+        Self { sums, loss, factor, norm, is_last }
     }
 
     /// The mean loss, in nats; none without a target.
@@ -198,24 +218,27 @@ impl StepGradients {
     }
 }
 
-/// A step's passes.
+/// A rank's passes of a step.
 struct Pass<'a, R> {
     trainee: &'a Trainee<Cpu>,
     read: &'a R,
     watch: &'a dyn Watch,
-    division: Division,
+    /// The whole step's windows.
+    step: Division,
+    /// This rank's, and the first of them.
+    own: Division,
+    first: u32,
 }
 
-impl<E, R> Pass<'_, R>
+impl<R> Pass<'_, R>
 where
-    E: From<ThreadPoolBuildError> + Send,
-    R: Fn(u32) -> Result<Batch, E> + Sync,
+    R: Fn(u32) -> Result<Batch, TrainError> + Sync,
 {
     /// Computes the groups one after another by all threads.
-    fn one_by_one(&self, crew: &mut Crew<TrainScratch<f32>>, sets: &mut [Gradients<f32>]) -> Result<Loss, E> {
+    fn one_by_one(&self, crew: &mut Crew<TrainScratch<f32>>, sets: &mut [Gradients<f32>]) -> Result<Loss, TrainError> {
         let (first, rest) = sets.split_first_mut().expect("a step has a group");
         let mut loss = Loss::default();
-        let jobs = self.division.groups().enumerate().collect();
+        let jobs = self.own.groups().enumerate().collect();
         crew.together(jobs, |(i, windows): (usize, Range<u32>), scratch| {
             let of_group = match rest.first_mut().filter(|_| i > 0) {
                 None => self.group(windows, scratch, first)?,
@@ -226,18 +249,22 @@ where
                 }
             };
             loss = loss.and(of_group);
-            Ok::<(), E>(())
+            Ok::<(), TrainError>(())
         })?;
         Ok(loss)
     }
 
     /// Computes the groups at the same time, each by one thread, and adds them in their order.
-    fn side_by_side(&self, crew: &mut Crew<TrainScratch<f32>>, sets: &mut [Gradients<f32>]) -> Result<Loss, E> {
-        let mut losses = vec![Loss::default(); self.division.n_groups() as usize];
-        let jobs = self.division.groups().zip(sets.iter_mut().zip(&mut losses)).collect();
+    fn side_by_side(
+        &self,
+        crew: &mut Crew<TrainScratch<f32>>,
+        sets: &mut [Gradients<f32>],
+    ) -> Result<Loss, TrainError> {
+        let mut losses = vec![Loss::default(); self.own.n_groups() as usize];
+        let jobs = self.own.groups().zip(sets.iter_mut().zip(&mut losses)).collect();
         crew.side_by_side(jobs, |(windows, (set, loss)): (Range<u32>, (&mut Gradients<f32>, &mut Loss)), scratch| {
             *loss = self.group(windows, scratch, set)?;
-            Ok::<(), E>(())
+            Ok::<(), TrainError>(())
         })?;
         let (first, others) = sets[..losses.len()].split_first_mut().expect("a step has a group");
         others.iter().for_each(|other| first.add(other));
@@ -245,48 +272,33 @@ where
     }
 
     /// Puts the gradients of a group in the place of what the set held.
-    fn group(&self, windows: Range<u32>, scratch: &mut TrainScratch<f32>, set: &mut Gradients<f32>) -> Result<Loss, E> {
+    fn group(
+        &self,
+        windows: Range<u32>,
+        scratch: &mut TrainScratch<f32>,
+        set: &mut Gradients<f32>,
+    ) -> Result<Loss, TrainError> {
         set.zero();
-        let mut loss = Loss::default();
+        let (mut loss, tokens) = (Loss::default(), self.step.bases() as f64);
         for index in windows {
-            let batch = (self.read)(index)?;
-            assert_eq!(batch.ids.len() as u64, self.division.length, "a window of the step's length");
+            let batch = (self.read)(self.first + index)?;
+            assert_eq!(batch.ids.len() as u64, self.own.length, "a window of the step's length");
             let example = Example { ids: &batch.ids, labels: &batch.labels, weights: batch.weights.as_deref() };
-            let tokens = self.division.tokens();
-            let of_window = self.trainee.gradients(&example, tokens, Chunking::Auto, scratch, set);
-            loss = loss.and(of_window.expect("what is pretrained is a language model"));
-            self.watch.advanced(self.division.length);
+            let mut meter = Meter::new(self.watch, self.bases(index), self.trainee.work(self.own.length));
+            match self.trainee.gradients(&example, tokens, Chunking::Auto, scratch, set, &mut meter) {
+                ControlFlow::Continue(of_window) => {
+                    loss = loss.and(of_window.expect("what is pretrained is a language model"));
+                }
+                ControlFlow::Break(()) => return Err(TrainError::Cancelled { resumable: true }),
+            }
         }
         Ok(loss)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_all_windows_in_order() {
-        for windows in [1, 2, 7, 31, 32, 33, 1_024, 1_000_003] {
-            let division = Division { windows, length: 8 };
-            let groups: Vec<_> = division.groups().collect();
-            assert_eq!(groups.len() as u32, division.n_groups());
-            assert!(groups.iter().all(|group| !group.is_empty()));
-            assert_eq!((groups[0].start, groups[groups.len() - 1].end), (0, windows));
-            assert!(groups.windows(2).all(|pair| pair[0].end == pair[1].start));
-        }
-    }
-
-    #[test]
-    fn long_windows_go_one_by_one() {
-        let threads = NonZeroUsize::new(4).unwrap();
-        let held = |windows, length| {
-            let division = Division { windows, length };
-            (division.at_a_time(threads), division.gradient_sets(threads))
-        };
-        assert_eq!(held(100, 1_024), (4, 32));
-        assert_eq!(held(3, 1_024), (3, 3));
-        assert_eq!(held(1, 1_024), (1, 1));
-        assert_eq!(held(8, 131_072), (1, 2));
+    /// The bases that a window is told as: its own, and its part of those that other ranks work on meanwhile.
+    fn bases(&self, index: u32) -> u64 {
+        let up_to =
+            |index: u32| (u128::from(self.step.bases()) * u128::from(index) / u128::from(self.own.windows)) as u64;
+        up_to(index + 1) - up_to(index)
     }
 }

@@ -1,0 +1,101 @@
+//! How the windows of a step are divided, over ranks and on each of them.
+
+use std::{num::NonZeroUsize, ops::Range};
+
+use longstrand_model::{Crew, train::TrainScratch};
+
+/// The most groups of a rank's windows.
+const MOST_GROUPS: u32 = 32;
+
+/// Windows that are worked on together: those of a step, or a rank's share of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Division {
+    /// How many.
+    pub windows: u32,
+    /// Bases of a window.
+    pub length: u64,
+}
+
+impl Division {
+    /// Groups of windows that are added up on their own.
+    pub fn n_groups(&self) -> u32 {
+        self.windows.min(MOST_GROUPS)
+    }
+
+    pub(super) fn groups(&self) -> impl Iterator<Item = Range<u32>> {
+        let (windows, n) = (self.windows, self.n_groups() as usize);
+        (0..n).map(move |group| share(windows, group, n))
+    }
+
+    /// Windows that are under way at a time, each with a scratch.
+    pub fn at_a_time(&self, threads: NonZeroUsize) -> usize {
+        let is_long = self.length >= Crew::<TrainScratch<f32>>::LONG as u64;
+        if is_long { 1 } else { threads.get().min(self.n_groups() as usize) }
+    }
+
+    /// Sets of gradients that are held at a time.
+    pub fn gradient_sets(&self, threads: NonZeroUsize) -> usize {
+        let groups = self.n_groups() as usize;
+        if self.at_a_time(threads) == 1 { groups.min(2) } else { groups }
+    }
+
+    /// The most windows that one of so many ranks has.
+    pub fn largest_share(&self, ranks: usize) -> Self {
+        let windows = u64::from(self.windows).div_ceil(ranks as u64) as u32;
+        Self { windows, ..*self }
+    }
+
+    /// Bases of all windows.
+    pub(super) fn bases(&self) -> u64 {
+        u64::from(self.windows) * self.length
+    }
+}
+
+/// The windows that one of so many parts has; together they are all, in order.
+pub(super) fn share(windows: u32, part: usize, parts: usize) -> Range<u32> {
+    let border = |part: usize| (part as u64 * u64::from(windows) / parts as u64) as u32;
+    border(part)..border(part + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_all_windows_in_order() {
+        for windows in [1, 2, 7, 31, 32, 33, 1_024, 1_000_003] {
+            let division = Division { windows, length: 8 };
+            let groups: Vec<_> = division.groups().collect();
+            assert_eq!(groups.len() as u32, division.n_groups());
+            assert!(groups.iter().all(|group| !group.is_empty()));
+            assert_eq!((groups[0].start, groups[groups.len() - 1].end), (0, windows));
+            assert!(groups.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+    }
+
+    #[test]
+    fn ranks_share_all_windows_in_order_and_none_has_more_than_is_planned() {
+        for windows in [3, 7, 8, 1_000, u32::MAX] {
+            for ranks in [1, 2, 3] {
+                let shares: Vec<_> = (0..ranks).map(|rank| share(windows, rank, ranks)).collect();
+                assert_eq!((shares[0].start, shares[ranks - 1].end), (0, windows));
+                assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+                let largest = shares.iter().map(|share| share.end - share.start).max();
+                assert_eq!(largest, Some(Division { windows, length: 8 }.largest_share(ranks).windows));
+            }
+        }
+    }
+
+    #[test]
+    fn long_windows_go_one_by_one() {
+        let threads = NonZeroUsize::new(4).unwrap();
+        let held = |windows, length| {
+            let division = Division { windows, length };
+            (division.at_a_time(threads), division.gradient_sets(threads))
+        };
+        assert_eq!(held(100, 1_024), (4, 32));
+        assert_eq!(held(3, 1_024), (3, 3));
+        assert_eq!(held(1, 1_024), (1, 1));
+        assert_eq!(held(8, 131_072), (1, 2));
+    }
+}
