@@ -19,12 +19,13 @@ pub struct Longstrand {
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     stdin: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 impl Longstrand {
     /// The program at this path; only an integration test knows it, as `CARGO_BIN_EXE_longstrand-under-test`.
     pub fn at(binary: &'static str) -> Self {
-        Self { binary, arguments: Vec::new(), variables: Vec::new(), stdin: None }
+        Self { binary, arguments: Vec::new(), variables: Vec::new(), stdin: None, folder: None }
     }
 
     /// Adds an argument.
@@ -61,8 +62,17 @@ impl Longstrand {
         self
     }
 
+    /// Starts it in a folder.
+    pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
+        self.folder = Some(folder.as_ref().into());
+        self
+    }
+
     fn prepare(&self, mut command: Command) -> Command {
         command.args(&self.arguments).env_remove("LONGSTRAND_SIMD").envs(self.variables.iter().cloned());
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         command.stdin(match &self.stdin {
             Some(file) => Stdio::from(File::open(file).expect("a file for standard input")),
             None => Stdio::null(),

@@ -4,8 +4,10 @@
 pub mod command;
 pub mod fixture;
 pub mod likelihood;
+pub mod ranks;
 pub mod synthetic;
 pub mod table;
+pub mod training;
 pub mod variants;
 pub mod workdir;
 

@@ -5,10 +5,7 @@
 use std::{
     env,
     io::{self, Read, Write},
-    iter,
-    net::TcpListener,
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +14,7 @@ use longstrand_pretrain::{
     collectives::{Buckets, CollectiveError, Ranks, World, join},
     random::{Draws, Purpose},
 };
+use longstrand_tests::ranks::free_port;
 
 /// What a process is to do; without it, nothing.
 const ROLE: &str = "COLLECTIVES_TEST_ROLE";
@@ -35,14 +33,6 @@ struct Rank(Child);
 struct Ended {
     succeeded: bool,
     lines: Vec<String>,
-}
-
-/// A port that nobody listens at, below those that systems give to callers.
-fn free_port() -> u16 {
-    static ASKED: AtomicU16 = AtomicU16::new(0);
-    let first = 16_000 + (process::id() % 8_000) as u16;
-    let ports = iter::repeat_with(|| first + ASKED.fetch_add(1, Ordering::Relaxed) % 8_000);
-    ports.take(100).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).expect("a free port")
 }
 
 fn start(role: &str, rank: usize, size: usize, port: u16) -> Rank {

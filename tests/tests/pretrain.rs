@@ -5,148 +5,28 @@
 
 use std::{
     fs,
-    io::Read,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use flate2::read::MultiGzDecoder;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_pretrain::train::{MetricsLine, read_metrics};
-use longstrand_tests::{YEAST, command::Longstrand, data};
-use tempfile::TempDir;
+use longstrand_pretrain::train::MetricsLine;
+use longstrand_tests::{
+    command::Longstrand,
+    training::{CADUCEUS_PS, MAMBA, Moments, Place},
+};
 
 /// What an interrupted run ends with.
 const INTERRUPTED: i32 = 130;
 
-/// A run of a few seconds.
-const SMALL: &str = "
-    [data]
-    length = 128
-    split = { valid = 0.2 }
-    [schedule]
-    peak = 4e-3
-    [run]
-    steps = 60
-    tokens = 1024
-    save_every = 4
-    keep = 2
-    [validation]
-    every = 12
-    windows = 6
-";
-
-const MAMBA: &str = "--set model.family=mamba --set objective.kind=causal --set model.d_model=16 --set model.n_layer=2";
-
-/// With windows that grow, and lower case that counts half.
-const CADUCEUS_PS: &str = "--set model.family=caduceus-ps --set model.d_model=16 --set model.n_layer=2 \
-    --set data.stages=[{from_step=0,length=64},{from_step=30,length=128}] --set objective.soft_mask_weight=0.5";
-
-/// A temporary folder with a small genome.
-struct Place(TempDir);
-
-impl Place {
-    /// With the first 40,000 bases of yeast, in two contigs and lower case in the middle of the first.
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().expect("a temporary folder"));
-        let mut text = vec![0; 60_000];
-        let file = fs::File::open(data(YEAST)).expect("a genome");
-        MultiGzDecoder::new(file).read_exact(&mut text).expect("a longer genome");
-        let lines = text.split(|&byte| byte == b'\n').skip(1);
-        let mut bases: Vec<u8> = lines.flatten().copied().take(40_000).collect();
-        bases[8_000..12_000].make_ascii_lowercase();
-        let mut fasta = b">one\n".to_vec();
-        fasta.extend(&bases[..30_000]);
-        fasta.extend(b"\n>two\n");
-        fasta.extend(&bases[30_000..]);
-        fasta.push(b'\n');
-        fs::write(place.path("genome.fa"), fasta).expect("a file in a temporary folder");
-        fs::write(place.path("small.toml"), SMALL).expect("a file in a temporary folder");
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn pretrain(&self, output: &str, settings: &str) -> Longstrand {
-        let longstrand = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test"));
-        let longstrand = longstrand.arg("pretrain").arg("--genome").arg(self.path("genome.fa"));
-        longstrand
-            .arg("-o")
-            .arg(self.path(output))
-            .arg("--config")
-            .arg(self.path("small.toml"))
-            .args("-q")
-            .args(settings)
-    }
-
-    fn bytes(&self, run: &str, file: &str) -> Vec<u8> {
-        fs::read(self.path(run).join(file)).unwrap_or_else(|error| panic!("{run}/{file}: {error}"))
-    }
-
-    fn checkpoints(&self, run: &str) -> Vec<String> {
-        let folder = self.path(run).join("checkpoints");
-        let mut names: Vec<String> = fs::read_dir(folder).map_or(Vec::new(), |entries| {
-            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
-        });
-        names.sort();
-        names
-    }
-
-    /// The last checkpoint's step.
-    fn newest(&self, run: &str) -> u64 {
-        let names = self.checkpoints(run);
-        names.iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok()).max().unwrap_or(0)
-    }
-
-    /// What a run has measured, but for the time.
-    fn metrics(&self, run: &str) -> Vec<MetricsLine> {
-        let untimed = |line| match line {
-            MetricsLine::Step(mut metrics) => {
-                metrics.seconds = 0.0;
-                MetricsLine::Step(metrics)
-            }
-            MetricsLine::Validation(mut metrics) => {
-                metrics.seconds = 0.0;
-                MetricsLine::Validation(metrics)
-            }
-        };
-        let lines = read_metrics(&self.path(run).join("metrics.jsonl")).expect("metrics");
-        lines.into_iter().map(untimed).collect()
-    }
-
-    /// Asserts that two runs have ended with the same weights, moments and measures.
-    fn assert_same(&self, run: &str, other: &str) {
-        for file in ["model/model.safetensors", "model/config.json", "checkpoints/step-0000060/optimizer.safetensors"] {
-            assert!(self.bytes(run, file) == self.bytes(other, file), "{file} of {run} and {other}");
-        }
-        assert_eq!(self.metrics(run), self.metrics(other), "{run} and {other}");
-    }
-}
-
-/// Numbers for moments, from the clock: what is tested is to hold at any.
-struct Moments(u64);
-
-impl Moments {
-    fn new() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
-        println!("moments from {}", now.as_nanos() as u64);
-        Self(now.as_nanos() as u64 | 1)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
+fn place() -> Place {
+    Place::new(env!("CARGO_BIN_EXE_longstrand-under-test"))
 }
 
 #[test]
 fn a_run_leaves_a_model_and_its_measures_whatever_the_threads() {
-    let place = Place::new();
+    let place = place();
     for settings in [MAMBA, CADUCEUS_PS] {
         place.pretrain("one", settings).args("--force --threads 1").succeeds();
         for threads in ["2", "3"] {
@@ -176,7 +56,7 @@ fn a_run_leaves_a_model_and_its_measures_whatever_the_threads() {
 /// Real kills at moments that nobody chose.
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
-    let place = Place::new();
+    let place = place();
     let settings = &format!("{CADUCEUS_PS} --validate-every 5 --save-every 2");
     let mut moments = Moments::new();
     place.pretrain("whole", settings).succeeds();
@@ -203,7 +83,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
 
 #[test]
 fn an_interrupted_run_writes_a_checkpoint_and_goes_on() {
-    let place = Place::new();
+    let place = place();
     let longer = format!("{MAMBA} --save-every 50");
     place.pretrain("whole", MAMBA).succeeds();
     for (signal, run) in [("INT", "int"), ("TERM", "term")] {
@@ -230,7 +110,7 @@ fn an_interrupted_run_writes_a_checkpoint_and_goes_on() {
 
 #[test]
 fn a_run_goes_on_with_the_same_settings_and_inputs_alone() {
-    let place = Place::new();
+    let place = place();
     let stopped = stopped(&place, "run", MAMBA);
     let resumed = |more: &str| place.pretrain("run", MAMBA).args("--resume").args(more);
     resumed("--seed 7").fails(1, &["config.toml", "run.seed = 2222", "7", "--force"]);
@@ -260,7 +140,7 @@ fn stopped(place: &Place, run: &str, settings: &str) -> Vec<String> {
 
 #[test]
 fn a_broken_checkpoint_is_told_and_the_one_before_is_used_when_asked() {
-    let place = Place::new();
+    let place = place();
     place.pretrain("whole", MAMBA).succeeds();
     for file in ["model.safetensors", "optimizer.safetensors", "state.json", "config.json", "SHA256SUMS"] {
         let names = stopped(&place, "run", MAMBA);
@@ -286,7 +166,7 @@ fn flip(path: &Path) {
 
 #[test]
 fn a_full_disk_loses_nothing() {
-    let place = Place::new();
+    let place = place();
     let wider = &format!("{MAMBA} --set model.d_model=32");
     place.pretrain("whole", wider).succeeds();
     let names = stopped(&place, "run", wider);
@@ -302,7 +182,7 @@ fn a_full_disk_loses_nothing() {
 
 #[test]
 fn a_folder_has_one_run_at_a_time() {
-    let place = Place::new();
+    let place = place();
     let mut running = place.pretrain("run", MAMBA).start();
     running.wait_for(&place.path("run/metrics.jsonl"));
     place.pretrain("run", MAMBA).args("--resume").fails(1, &["another process works in"]);
@@ -319,7 +199,7 @@ fn a_folder_has_one_run_at_a_time() {
 
 #[test]
 fn a_run_that_goes_astray_ends_and_says_where() {
-    let place = Place::new();
+    let place = place();
     let wild = "--lr 1e30 --set schedule.warmup=0.0 --set optimizer.clip=1e30 --set run.spike=0.0 --save-every 1";
     let finished = place.pretrain("wild", &format!("{MAMBA} {wild}")).run();
     let finished = finished.failed(1, &["step ", "the run ends before its update"]);
@@ -332,7 +212,7 @@ fn a_run_that_goes_astray_ends_and_says_where() {
 
 #[test]
 fn a_dry_run_says_what_a_step_takes_and_writes_nothing() {
-    let place = Place::new();
+    let place = place();
     let finished = place.pretrain("run", MAMBA).args("--dry-run").succeeds();
     for words in ["steps = 60", "d_model = 16", "8 windows of 128 bases", "parameters  ", "memory ", "contigs     2"] {
         assert!(finished.stdout.contains(words), "expected to read {words:?}: {finished}");

@@ -1,0 +1,153 @@
+//! A temporary folder in which a test trains small models.
+
+use std::{fs, io::Read, path::PathBuf, time::SystemTime};
+
+use flate2::read::MultiGzDecoder;
+use longstrand_pretrain::train::{MetricsLine, read_metrics};
+use tempfile::TempDir;
+
+use crate::{YEAST, command::Longstrand, data};
+
+/// A run of a few seconds.
+const SMALL: &str = "
+    [data]
+    length = 128
+    split = { valid = 0.2 }
+    [schedule]
+    peak = 4e-3
+    [run]
+    steps = 60
+    tokens = 1024
+    save_every = 4
+    keep = 2
+    [validation]
+    every = 12
+    windows = 6
+";
+
+/// A causal model.
+pub const MAMBA: &str =
+    "--set model.family=mamba --set objective.kind=causal --set model.d_model=16 --set model.n_layer=2";
+
+/// An equivariant model, with windows that grow, and lower case that counts half.
+pub const CADUCEUS_PS: &str = "--set model.family=caduceus-ps --set model.d_model=16 --set model.n_layer=2 \
+    --set data.stages=[{from_step=0,length=64},{from_step=30,length=128}] --set objective.soft_mask_weight=0.5";
+
+/// A temporary folder with a small genome.
+pub struct Place {
+    folder: TempDir,
+    binary: &'static str,
+}
+
+impl Place {
+    /// For the program at `binary`, with the first 40,000 bases of yeast, in two contigs and lower case in the middle of the first.
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be made.
+    pub fn new(binary: &'static str) -> Self {
+        let place = Self { folder: tempfile::tempdir().expect("a temporary folder"), binary };
+        let mut text = vec![0; 60_000];
+        let file = fs::File::open(data(YEAST)).expect("a genome");
+        MultiGzDecoder::new(file).read_exact(&mut text).expect("a longer genome");
+        let lines = text.split(|&byte| byte == b'\n').skip(1);
+        let mut bases: Vec<u8> = lines.flatten().copied().take(40_000).collect();
+        bases[8_000..12_000].make_ascii_lowercase();
+        let mut fasta = b">one\n".to_vec();
+        fasta.extend(&bases[..30_000]);
+        fasta.extend(b"\n>two\n");
+        fasta.extend(&bases[30_000..]);
+        fasta.push(b'\n');
+        fs::write(place.path("genome.fa"), fasta).expect("a file in a temporary folder");
+        fs::write(place.path("small.toml"), SMALL).expect("a file in a temporary folder");
+        place
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `pretrain` on the small genome, quiet.
+    pub fn pretrain(&self, output: &str, settings: &str) -> Longstrand {
+        let longstrand = Longstrand::at(self.binary).arg("pretrain").arg("--genome").arg(self.path("genome.fa"));
+        longstrand
+            .arg("-o")
+            .arg(self.path(output))
+            .arg("--config")
+            .arg(self.path("small.toml"))
+            .args("-q")
+            .args(settings)
+    }
+
+    /// A file of a run.
+    pub fn bytes(&self, run: &str, file: &str) -> Vec<u8> {
+        fs::read(self.path(run).join(file)).unwrap_or_else(|error| panic!("{run}/{file}: {error}"))
+    }
+
+    /// The names of a run's checkpoints, in order.
+    pub fn checkpoints(&self, run: &str) -> Vec<String> {
+        let folder = self.path(run).join("checkpoints");
+        let mut names: Vec<String> = fs::read_dir(folder).map_or(Vec::new(), |entries| {
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+        });
+        names.sort();
+        names
+    }
+
+    /// The last checkpoint's step.
+    pub fn newest(&self, run: &str) -> u64 {
+        let names = self.checkpoints(run);
+        names.iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok()).max().unwrap_or(0)
+    }
+
+    /// What a run has measured, but for the time.
+    pub fn metrics(&self, run: &str) -> Vec<MetricsLine> {
+        let untimed = |line| match line {
+            MetricsLine::Step(mut metrics) => {
+                metrics.seconds = 0.0;
+                MetricsLine::Step(metrics)
+            }
+            MetricsLine::Validation(mut metrics) => {
+                metrics.seconds = 0.0;
+                MetricsLine::Validation(metrics)
+            }
+        };
+        let lines = read_metrics(&self.path(run).join("metrics.jsonl")).expect("metrics");
+        lines.into_iter().map(untimed).collect()
+    }
+
+    /// Asserts that two runs have ended with the same weights, moments and measures.
+    pub fn assert_same(&self, run: &str, other: &str) {
+        let moments = format!("checkpoints/step-{:07}/optimizer.safetensors", self.newest(run));
+        for file in ["model/model.safetensors", "model/config.json", &moments] {
+            assert!(self.bytes(run, file) == self.bytes(other, file), "{file} of {run} and {other}");
+        }
+        assert_eq!(self.metrics(run), self.metrics(other), "{run} and {other}");
+    }
+}
+
+/// Numbers for moments, from the clock: what is tested is to hold at any.
+#[derive(Debug)]
+pub struct Moments(u64);
+
+impl Moments {
+    /// Says on standard output what makes them again.
+    #[allow(clippy::new_without_default, reason = "no two are the same")]
+    pub fn new() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
+        #[allow(clippy::print_stdout, reason = "a failure is to be made again with the same moments")]
+        {
+            println!("moments from {}", now.as_nanos() as u64);
+        }
+        Self(now.as_nanos() as u64 | 1)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
