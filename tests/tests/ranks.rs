@@ -21,8 +21,8 @@ const INTERRUPTED: i32 = 130;
 /// Seven windows a step in a dozen steps.
 const SHORT: &str = "--batch-tokens 896 --steps 12 --validate-every 5 --save-every 2";
 
-/// Three steps of a second or so, each of a long window a rank.
-const LONG: &str = "--set model.family=caduceus-ps --set model.d_model=48 --set model.n_layer=4 --length 16384 --steps 3 \
+/// Two steps of a second or so, each of a long window a rank.
+const LONG: &str = "--set model.family=caduceus-ps --set model.d_model=16 --set model.n_layer=4 --length 16384 --steps 2 \
     --validate-every 0";
 
 fn place() -> Place {

@@ -1,9 +1,12 @@
 //! Twenty steps of training against the published reference code.
 
-use std::num::NonZeroUsize;
+use std::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use longstrand_kernels::simd::Level;
-use longstrand_model::{Unwatched, checkpoint::Checkpoint, train::IGNORED};
+use longstrand_model::{Unwatched, Watch, checkpoint::Checkpoint, train::IGNORED};
 use longstrand_pretrain::{
     collectives::Alone,
     objective::Batch,
@@ -68,4 +71,46 @@ fn a_step_without_targets_is_no_nan() {
     assert!(gradients.are_finite());
     learner.update(1e-3, &gradients).expect("threads");
     assert!(*learner.weights() == weights);
+}
+
+/// Counts bases, and stops the work when there are as many.
+struct Counting {
+    bases: AtomicU64,
+    limit: u64,
+}
+
+impl Watch for Counting {
+    fn advanced(&self, bases: u64) {
+        self.bases.fetch_add(bases, Ordering::Relaxed);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.bases.load(Ordering::Relaxed) >= self.limit
+    }
+}
+
+/// What was broken off within a window changes neither weights nor the gradients of the next try.
+#[test]
+fn a_step_that_is_broken_off_leaves_no_trace() {
+    let folder = fixture::root().join("train-hf-mamba");
+    let Checkpoint { config, weights, .. } = Checkpoint::load(folder).unwrap_or_else(|error| panic!("{error}"));
+    let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
+    let level = Level::detect().expect("a level");
+    let mut learner = Learner::new(level, config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
+    let division = Division { windows: 3, length: 5_000 };
+    let ids = |index: u32| (0..5_000).map(|i| f64::from(3 + (i * i + index) % 5)).collect::<Vec<_>>();
+    let mut learn = |limit| {
+        let watch = Counting { bases: AtomicU64::new(0), limit };
+        let read = |index| Ok(next_tokens(&ids(index)));
+        let gradients = learner.gradients(division, read, &mut Alone::default(), &watch).expect("threads");
+        assert!(*learner.weights() == weights);
+        (gradients, watch.bases.into_inner())
+    };
+    let (whole, bases) = learn(u64::MAX);
+    assert!(bases == 15_000 && whole.as_ref().is_some_and(|gradients| !gradients.is_last));
+    for limit in [1, 2_000, 4_000, 9_000, 14_900] {
+        let (gradients, bases) = learn(limit);
+        assert!(gradients.is_none() && bases < limit + 2_000, "{limit}: {bases}");
+        assert!(learn(u64::MAX).0 == whole, "behind {limit}");
+    }
 }
