@@ -43,7 +43,7 @@ fn train(place: &Place, run: &str, settings: &str, size: usize) {
     assert!(!place.path("elsewhere").exists(), "only rank 0 writes");
 }
 
-/// Asserts that the weights of two runs are the same but for rounding.
+/// Asserts that the weights and measures of two runs are the same but for rounding.
 fn assert_close(place: &Place, run: &str, other: &str) {
     let load = |run: &str| Checkpoint::load(place.path(run).join("model")).expect("a model");
     let (ours, theirs) = (load(run), load(other));
@@ -52,6 +52,24 @@ fn assert_close(place: &Place, run: &str, other: &str) {
         let largest = theirs.values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let difference = ours.values.iter().zip(theirs.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(difference <= 1e-6 * largest, "{}: {difference} of {largest}", ours.spec.name);
+    }
+    let (ours, theirs) = (place.metrics(run), place.metrics(other));
+    assert_eq!(ours.len(), theirs.len());
+    for lines in ours.into_iter().zip(theirs) {
+        let is_same = |ours: Option<f64>, theirs: Option<f64>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) => (ours - theirs).abs() < 1e-6,
+            (ours, theirs) => ours == theirs,
+        };
+        let (ours, theirs) = match lines {
+            (MetricsLine::Step(ours), MetricsLine::Step(theirs)) => (ours.loss, theirs.loss),
+            (MetricsLine::Validation(ours), MetricsLine::Validation(theirs)) => {
+                assert_eq!(ours.validation.targets, theirs.validation.targets);
+                assert!(is_same(ours.validation.masked_loss, theirs.validation.masked_loss), "{ours:?} {theirs:?}");
+                (ours.validation.loss, theirs.validation.loss)
+            }
+            lines => panic!("{lines:?}"),
+        };
+        assert!(is_same(ours, theirs), "{ours:?} {theirs:?}");
     }
 }
 
