@@ -35,6 +35,7 @@
 //! a wider buffer can be an argument.
 
 pub mod backend;
+pub mod bf16;
 pub mod causal_conv1d;
 pub mod closeness;
 pub mod cross_entropy;

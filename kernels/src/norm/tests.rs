@@ -1,6 +1,8 @@
 use super::{GradParams, Kind, Params, cpu, reference};
 use crate::{
     Write,
+    backend::Precision::{Bf16, Full},
+    bf16,
     simd::Level,
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
@@ -30,7 +32,7 @@ impl Case {
 
     fn run(&self, level: Level, kind: Kind) -> Vec<f32> {
         let mut out = vec![0.0; self.x.len()];
-        cpu::forward(level, &self.params(kind), &self.x, &mut out);
+        cpu::forward(level, Full, &self.params(kind), &self.x, &mut out);
         out
     }
 }
@@ -82,8 +84,8 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
             for cut in [1, 7, 256, 769] {
                 let mut parts = vec![0.0; len * width];
                 let (head, tail) = parts.split_at_mut(cut * width);
-                cpu::forward(level, &case.params(kind), &case.x[..cut * width], head);
-                cpu::forward(level, &case.params(kind), &case.x[cut * width..], tail);
+                cpu::forward(level, Full, &case.params(kind), &case.x[..cut * width], head);
+                cpu::forward(level, Full, &case.params(kind), &case.x[cut * width..], tail);
                 assert_eq!(whole, parts, "{level} cut {cut}");
             }
         }
@@ -94,7 +96,7 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 #[should_panic(expected = "5 elements are not a whole number of rows of 2")]
 fn a_part_of_a_row_is_refused() {
     let params = Params { kind: Kind::Rms, epsilon: 1e-5, weight: &[1.0, 1.0], bias: None };
-    cpu::forward(Level::PORTABLE, &params, &[0.0; 5], &mut [0.0; 5]);
+    cpu::forward(Level::PORTABLE, Full, &params, &[0.0; 5], &mut [0.0; 5]);
 }
 
 #[test]
@@ -109,6 +111,7 @@ fn a_nan_reaches_its_row() {
     }
 }
 
+#[derive(Clone)]
 struct Gradients<S> {
     d_x: Vec<S>,
     d_weight: Vec<S>,
@@ -135,7 +138,7 @@ impl Case {
     fn run_backward(&self, level: Level, kind: Kind, write: Write) -> Gradients<f32> {
         let (d_out, Gradients { mut d_x, d_weight, d_bias }) = self.backward_inputs();
         let mut rest = Gradients { d_x: Vec::new(), d_weight, d_bias };
-        cpu::backward(level, &self.params(kind), &self.x, &d_out, &mut d_x, write, &mut rest.params());
+        cpu::backward(level, Full, &self.params(kind), &self.x, &d_out, &mut d_x, write, &mut rest.params());
         Gradients { d_x, ..rest }
     }
 
@@ -241,10 +244,31 @@ fn backward_a_nan_reaches_its_row_and_its_channel() {
             let (mut d_out, mut got) = sick.backward_inputs();
             d_out[3 * width + 16] = f32::NAN;
             let mut d_x = got.d_x.clone();
-            cpu::backward(level, &sick.params(kind), &sick.x, &d_out, &mut d_x, Write::Add, &mut got.params());
+            cpu::backward(level, Full, &sick.params(kind), &sick.x, &d_out, &mut d_x, Write::Add, &mut got.params());
             assert_eq!(nans(&d_x), row, "{level} {kind:?}");
             assert_eq!(nans(&got.d_weight), [16], "{level} {kind:?}");
             assert_eq!(nans(&got.d_bias.unwrap()), [16], "{level} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn in_bf16_the_input_is_rounded_and_nothing_else() {
+    for level in Level::available() {
+        for kind in KINDS {
+            let case = case(300, 33, true);
+            let rounded: Vec<f32> = case.x.iter().map(|&x| bf16::round(x)).collect();
+            let (d_out, before) = case.backward_inputs();
+            let run = |precision, x: &[f32]| {
+                let (mut out, mut got) = (vec![0.0; x.len()], before.clone());
+                let (params, mut d_x) = (case.params(kind), got.d_x.clone());
+                cpu::forward(level, precision, &params, x, &mut out);
+                cpu::backward(level, precision, &params, x, &d_out, &mut d_x, Write::Add, &mut got.params());
+                (out, d_x, got.d_weight, got.d_bias)
+            };
+            let expected = run(Full, &rounded);
+            assert!(run(Bf16, &case.x) == expected && run(Bf16, &rounded) == expected, "{level} {kind:?}");
+            assert!(run(Full, &case.x) != expected, "{level} {kind:?}");
         }
     }
 }
@@ -254,5 +278,5 @@ fn backward_a_nan_reaches_its_row_and_its_channel() {
 fn a_gradient_of_no_bias_is_refused() {
     let params = Params { kind: Kind::Rms, epsilon: 1e-5, weight: &[1.0], bias: None };
     let mut d_params = GradParams { d_weight: &mut [0.0], d_bias: Some(&mut [0.0]) };
-    cpu::backward(Level::PORTABLE, &params, &[1.0], &[1.0], &mut [0.0], Write::Set, &mut d_params);
+    cpu::backward(Level::PORTABLE, Full, &params, &[1.0], &[1.0], &mut [0.0], Write::Set, &mut d_params);
 }
