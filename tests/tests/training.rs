@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{Unwatched, checkpoint::Checkpoint, train::IGNORED};
 use longstrand_pretrain::{
     objective::Batch,
@@ -33,7 +33,7 @@ fn twenty_steps_are_those_of_the_reference() {
         let Checkpoint { config, weights, .. } =
             Checkpoint::load(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let threads = NonZeroUsize::new(threads).expect("threads");
-        let mut learner = Learner::new(level, config, weights, options, 1.0, threads);
+        let mut learner = Learner::new(Cpu::new(level), config, weights, options, 1.0, threads);
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for (rate, batch) in rates.iter().zip(ids.0.chunks_exact(4 * 64)) {
             let read = |index: u32| Ok::<_, TrainError>(next_tokens(&batch[64 * index as usize..][..64]));
@@ -59,7 +59,7 @@ fn a_step_without_targets_is_no_nan() {
         Checkpoint::load(fixture::root().join("train-hf-mamba")).unwrap_or_else(|error| panic!("{error}"));
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.0 };
     let level = Level::detect().expect("a level");
-    let mut learner = Learner::new(level, config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
+    let mut learner = Learner::new(Cpu::new(level), config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
     let read = |_| Ok::<_, TrainError>(Batch { length: 9, ids: vec![7; 9], labels: vec![IGNORED; 9], weights: None });
     let gradients = learner.gradients(Division { windows: 3, length: 9 }, read, &Unwatched).expect("threads");
     assert_eq!((gradients.mean_loss(), gradients.accuracy(), gradients.norm), (None, None, 0.0));

@@ -109,8 +109,8 @@ impl Level {
         }
     }
 
-    /// The level whose results these are where nothing is rounded to bf16.
-    pub(crate) fn without_bf16(self) -> Self {
+    /// The level whose results these are where nothing is rounded to bf16: what is said of results in f32.
+    pub fn without_bf16(self) -> Self {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => Self(Kind::Avx512),

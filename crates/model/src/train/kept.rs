@@ -113,3 +113,23 @@ fn convert<T: Copy + Sync, U: Send>(from: &[T], to: &mut [U], each: impl Fn(T) -
         to.iter_mut().zip(from).for_each(|(to, &from)| *to = each(from));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use longstrand_kernels::bf16;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_a_norm_reads() {
+        let stream: Vec<f32> = (0..35).map(|i| (i as f32 - 17.3).exp()).collect();
+        let rounded: Vec<f32> = stream.iter().map(|&x| bf16::round(x)).collect();
+        assert_ne!(stream, rounded);
+        for (precision, expected) in [(Precision::Full, &stream), (Precision::Bf16, &rounded)] {
+            let (mut input, mut widened) = (Input::new(5, precision), Plane::new(5));
+            input.keep(&stream, 7);
+            assert_eq!(input.part(&(2..6), &mut widened), &expected[10..30]);
+            assert_eq!(input.bytes(), 35 * Input::<f32>::element_bytes(precision));
+        }
+    }
+}

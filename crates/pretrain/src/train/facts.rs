@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Backend, Cpu, backend::Precision};
 use longstrand_model::Watch;
 use longstrand_seq::digest::{FileDigest, digests};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ impl Inputs {
     }
 
     /// Compares them with those that a run was begun with.
-    pub(super) fn check(&self, facts: &Path, level: Level, watch: &dyn Watch) -> Result<(), TrainError> {
+    pub(super) fn check(&self, facts: &Path, cpu: Cpu, watch: &dyn Watch) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
         let before: Value = serde_json::from_slice(&text).unwrap_or_default();
         let sums = before["inputs"].as_array().into_iter().flatten().map(|input| &input["sha256"]);
@@ -43,6 +43,7 @@ impl Inputs {
                 return Err(TrainError::Input { path: path.clone(), expected, found });
             }
         }
+        let level = cpu.level();
         if let Some(simd) = before["simd"].as_str().filter(|simd| *simd != level.to_string()) {
             watch.warn(&format!(
                 "the run was begun with {simd} instructions and goes on with {level}: the last bits of its weights will \
@@ -54,7 +55,7 @@ impl Inputs {
 }
 
 /// The text of `run.json`.
-pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
+pub(super) fn text(plan: &Plan, inputs: &Inputs, cpu: Cpu) -> String {
     let input = |(path, file): &(PathBuf, FileDigest)| json!({ "path": path, "sha256": file.sha256 });
     let splits: Value = plan.data.splits.iter().map(|(split, size)| (split.to_string(), Value::from(*size))).collect();
     let pool = |pool: &crate::sample::PoolSummary| {
@@ -68,10 +69,15 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
             "skipped_bases": pool.skipped_bases,
         })
     };
+    let precision = match cpu.precision() {
+        Precision::Full => "f32",
+        Precision::Bf16 => "bf16",
+    };
     let facts = json!({
         "program": "longstrand",
         "version": env!("CARGO_PKG_VERSION"),
-        "simd": level.to_string(),
+        "simd": cpu.level().to_string(),
+        "precision": precision,
         "parameters": plan.parameters,
         "memory": plan.memory.total(),
         "inputs": inputs.0.iter().map(input).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_kernels::{Backend, Cpu};
 use longstrand_model::{
     Chunking, Crew, Watch,
     checkpoint::{TensorSpec, Weights},
@@ -83,7 +83,7 @@ pub struct StepGradients {
 impl Learner {
     /// A model with an optimizer that has not moved yet.
     pub fn new(
-        level: Level,
+        backend: Cpu,
         config: Config,
         weights: Weights,
         options: AdamWOptions,
@@ -92,8 +92,13 @@ impl Learner {
     ) -> Self {
         let specs = TensorSpec::all(&config);
         let optimizer = AdamW::new(options, specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice())));
-        let crew = Crew::new(threads, TrainScratch::new(&config));
-        Self { backend: Cpu::new(level), config, weights, optimizer, clip, crew, sets: Vec::new() }
+        let crew = Crew::new(threads, TrainScratch::new(&config, backend.precision()));
+        Self { backend, config, weights, optimizer, clip, crew, sets: Vec::new() }
+    }
+
+    /// What it is computed on.
+    pub fn backend(&self) -> Cpu {
+        self.backend
     }
 
     /// The model's configuration.
