@@ -77,8 +77,7 @@ fn rounded_products(report: &mut Report, cpus: [Cpu; 2]) {
         let [full, rounded] = cpus.map(|cpu| {
             let matrix = cpu.matrix(&weight, n_in, None);
             let product = fastest(ROUNDS, || cpu.linear(&matrix, x, RowsMut::new(&mut out, n_out), Write::Set));
-            let gradient =
-                fastest(ROUNDS, || cpu.weight_gradient(Rows::new(&out, n_out), x, &mut d_weight, None));
+            let gradient = fastest(ROUNDS, || cpu.weight_gradient(Rows::new(&out, n_out), x, &mut d_weight, None));
             [product, gradient]
         });
         let what = [format!("linear {name} [{n_in} → {n_out}] in bf16"), format!("weight gradient of {name} in bf16")];

@@ -1,7 +1,7 @@
 //! Where the operations run.
 //!
 //! A model is written once, generic over [`Backend`]. [`Cpu`] is the vectorised f32 implementation, [`Reference`] the
-//! f64 one that everything is held to. Both take the same arguments; the contract of each operation, with equations
+//! f64 one that everything is held to, [`RoundedReference`] what rounds to bf16 is. All take the same arguments; the contract of each operation, with equations
 //! and shapes, is in the operation's own module.
 
 mod implement;
@@ -9,7 +9,7 @@ mod implement;
 use std::{fmt::Debug, ops::AddAssign};
 
 use crate::{
-    Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
+    Direction, GradRows, Rows, RowsMut, Write, bf16, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
     simd::Level, ssd,
 };
 
@@ -56,6 +56,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// What the reference reads in the place of `x`.
+    pub(crate) fn operands(self, x: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Full => x.to_vec(),
+            Self::Bf16 => x.iter().map(|&x| bf16::round(x as f32).into()).collect(),
+        }
+    }
+}
+
 /// A device and a precision that can run every operation.
 pub trait Backend: Clone + Debug + Send + Sync {
     /// What buffers hold.
@@ -64,9 +74,7 @@ pub trait Backend: Clone + Debug + Send + Sync {
     type Matrix: Debug + Send + Sync;
 
     /// What is rounded.
-    fn precision(&self) -> Precision {
-        Precision::Full
-    }
+    fn precision(&self) -> Precision;
 
     /// Makes a weight `[n_out, n_in]`, with a bias `[n_out]`, ready for use.
     fn matrix(&self, weight: &[f32], n_in: usize, bias: Option<&[f32]>) -> Self::Matrix;
@@ -274,3 +282,7 @@ impl Cpu {
 /// f64 in plain loops: slow, and the truth that other backends are held to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
+
+/// As [`Reference`], with what is rounded in [`Precision::Bf16`] rounded, and all else in f64.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoundedReference;

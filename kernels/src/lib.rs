@@ -55,7 +55,7 @@ pub mod ssd;
 mod sums;
 mod tasks;
 
-pub use backend::{Backend, Cpu, Reference};
+pub use backend::{Backend, Cpu, Reference, RoundedReference};
 pub use rows::{GradRows, Rows, RowsMut};
 
 /// Positions of a tile of the fixed grid on which sums over time are grouped.

@@ -1,7 +1,7 @@
 //! Gradients against the published reference code, finite differences, and every way to cut the work.
 
 use longstrand_kernels::{
-    Backend, Cpu, Reference, Rows,
+    Backend, Cpu, Reference, RoundedReference, Rows,
     backend::{Precision, Scalar},
     cross_entropy::Targets,
     simd::Level,
@@ -174,33 +174,47 @@ fn f32_agrees_with_every_gradient_fixture_at_every_level() {
     }
 }
 
-/// Rounding to eight bits, taken for the identity on the way back.
+/// What rounding to eight bits does to small models: a few percent of the smallest tensors, which are what is left of
+/// sums that cancel, and less of the gradient as a whole.
 #[test]
-fn bf16_is_close_to_every_gradient_fixture_at_every_level() {
+fn bf16_is_close_to_every_gradient_fixture() {
     for name in FIXTURES {
         let given = Given::read(name);
+        let (_, truth) = given.learn(Reference, Chunking::Auto);
         for level in Level::available() {
             let cpu = Cpu::with_precision(level, Precision::Bf16);
-            given.check(&format!("{level} in bf16 {name}"), cpu, 1e-3, 1e-2);
+            given.check(&format!("{level} in bf16 {name}"), cpu, 1e-3, 5e-2);
+            let (_, found) = given.learn(cpu, Chunking::Auto);
+            assert_near(&format!("{level} {name}"), &found.map(widen), &truth, 2e-2);
         }
     }
 }
 
+/// With the same numbers rounded, what is left is the arithmetic of f32, and a bf16 that is another here and there.
 #[test]
-fn bf16_is_close_to_the_reference_whatever_the_model() {
+fn bf16_is_the_reference_that_rounds_the_same_whatever_the_model() {
     for case in LANGUAGE_MODELS {
         let Checkpoint { config, weights, .. } = checkpoint(case);
         let sequences = [Sequence::random(300, 31).within(config.vocab_size)];
-        let (loss, truth) = learn(Reference, &config, &weights, &sequences, Chunking::Whole);
+        let (loss, truth) = learn(RoundedReference, &config, &weights, &sequences, Chunking::Whole);
         for level in Level::available() {
             let cpu = Cpu::with_precision(level, Precision::Bf16);
             let (found, gradients) = learn(cpu, &config, &weights, &sequences, chunks_of(128));
             let what = format!("{level} in bf16 {case}");
-            assert_close(&what, &[found.sum], &[loss.sum], 1e-3);
-            let gradients = gradients.fold(&config, &weights).map(widen);
-            assert_same(&what, &config, &gradients, &truth.fold(&config, &weights), 1e-2);
+            assert_close(&what, &[found.sum], &[loss.sum], 1e-4);
+            let (found, truth) = (gradients.fold(&config, &weights).map(widen), truth.fold(&config, &weights));
+            assert_same(&what, &config, &found, &truth, 2e-2);
+            assert_near(&what, &found, &truth, 5e-3);
         }
     }
+}
+
+/// Compares the gradient of all parameters together, by its length.
+fn assert_near(what: &str, found: &Weights<f64>, truth: &Weights<f64>, tolerance: f64) {
+    let (found, truth) = (found.tensors().concat(), truth.tensors().concat());
+    let error: Vec<f64> = found.iter().zip(&truth).map(|(found, truth)| found - truth).collect();
+    let error = length(&error) / length(&truth);
+    assert!(error < tolerance, "{what}: off by {error:e} of its length");
 }
 
 /// Σ w · cross-entropy / Σ w of the logits that a pass without gradients gives.

@@ -2,7 +2,6 @@ use super::{cpu, reference};
 use crate::{
     Rows, RowsMut, Write,
     backend::Precision::{self, Bf16, Full},
-    bf16,
     simd::Level,
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
@@ -41,20 +40,6 @@ fn computations() -> Vec<(Level, Precision)> {
     Level::available().into_iter().flat_map(|level| [(level, Full), (level, Bf16)]).collect()
 }
 
-fn round(x: &[f32]) -> Vec<f32> {
-    x.iter().map(|&x| bf16::round(x)).collect()
-}
-
-impl Case {
-    /// What a product of a precision multiplies.
-    fn operands(&self, precision: Precision) -> Self {
-        match precision {
-            Full => self.clone(),
-            Bf16 => Self { x: round(&self.x), weight: round(&self.weight), ..self.clone() },
-        }
-    }
-}
-
 fn run_cpu(
     (level, precision): (Level, Precision),
     case: &Case,
@@ -69,23 +54,23 @@ fn run_cpu(
     out
 }
 
-fn run_reference(case: &Case, size: (usize, usize, usize, bool), write: Write) -> Vec<f64> {
+fn run_reference(precision: Precision, case: &Case, size: (usize, usize, usize, bool), write: Write) -> Vec<f64> {
     let (n_in, _, n, _) = size;
-    let matrix = reference::PlainMatrix::new(&case.weight, n_in, case.bias.as_deref());
+    let matrix = reference::PlainMatrix::new(precision, &case.weight, n_in, case.bias.as_deref());
     let (x, mut out) = (widen(&case.x), widen(&case.out));
     let rows = Rows::columns(&x, n_in + 3, 2, n_in);
-    reference::forward(&matrix, rows, RowsMut::columns(&mut out, n + 2, 1, n), write);
+    reference::forward(precision, &matrix, rows, RowsMut::columns(&mut out, n + 2, 1, n), write);
     out
 }
 
 #[test]
-fn cpu_equals_the_reference_of_the_same_operands() {
+fn cpu_equals_reference() {
     for &size in SIZES {
         for &len in LENGTHS {
             let case = case(len, size);
             for write in [Write::Set, Write::Add] {
                 for precision in [Full, Bf16] {
-                    let expected = run_reference(&case.operands(precision), size, write);
+                    let expected = run_reference(precision, &case, size, write);
                     for level in Level::available() {
                         let got = run_cpu((level, precision), &case, size, write);
                         let what = format!("{level} {precision:?} {size:?} L {len} {write:?}");
@@ -107,7 +92,8 @@ fn rounding_moves_a_product_by_no_more_than_two_half_units() {
         (case.bias, case.out) = (None, vec![0.0; case.out.len()]);
         let magnitudes = |x: &[f32]| x.iter().map(|x| x.abs()).collect();
         let sizes = Case { x: magnitudes(&case.x), weight: magnitudes(&case.weight), ..case.clone() };
-        let (exact, most) = (run_reference(&case, size, Write::Set), run_reference(&sizes, size, Write::Set));
+        let (exact, most) =
+            (run_reference(Full, &case, size, Write::Set), run_reference(Full, &sizes, size, Write::Set));
         for level in Level::available() {
             let got = run_cpu((level, Bf16), &case, size, Write::Set);
             for (i, (got, (exact, most))) in got.iter().zip(exact.iter().zip(&most)).enumerate() {
@@ -206,15 +192,12 @@ impl GradientCase {
         (d_weight, d_bias)
     }
 
-    /// The bias's gradient is a sum of what is not rounded.
     fn run_reference(&self, precision: Precision) -> (Vec<f64>, Vec<f64>) {
         let ((n_in, n_out), mut d_weight, mut d_bias) = (self.size, widen(&self.d_weight), widen(&self.d_bias));
-        let operand = |x: &[f32]| widen(&if precision == Bf16 { round(x) } else { x.to_vec() });
-        let (d_out, rounded, x) = (widen(&self.d_out), operand(&self.d_out), operand(&self.x));
-        let rows = |d_out| Rows::columns(d_out, n_out + 2, 1, n_out);
+        let (d_out, x) = (widen(&self.d_out), widen(&self.x));
+        let d_out = Rows::columns(&d_out, n_out + 2, 1, n_out);
         let x = Rows::columns(&x, n_in + 3, 2, n_in);
-        reference::weight_gradient(rows(&rounded), x, &mut d_weight, None);
-        reference::weight_gradient(rows(&d_out), x, &mut vec![0.0; n_in * n_out], Some(&mut d_bias));
+        reference::weight_gradient(precision, d_out, x, &mut d_weight, Some(&mut d_bias));
         (d_weight, d_bias)
     }
 }
@@ -248,9 +231,9 @@ fn reference_gradients_are_those_of_central_differences() {
     };
     let (mut d_weight, mut d_bias, mut d_x) = (vec![0.0; n_in * n_out], vec![0.0; n_out], vec![9.0; len * n_in]);
     let rows = Rows::new(&d_out, n_out);
-    reference::weight_gradient(rows, Rows::new(&x, n_in), &mut d_weight, Some(&mut d_bias));
-    let transposed = reference::PlainMatrix::transposed(&weight, n_in);
-    reference::forward(&transposed, rows, RowsMut::new(&mut d_x, n_in), Write::Set);
+    reference::weight_gradient(Full, rows, Rows::new(&x, n_in), &mut d_weight, Some(&mut d_bias));
+    let transposed = reference::PlainMatrix::transposed(Full, &weight, n_in);
+    reference::forward(Full, &transposed, rows, RowsMut::new(&mut d_x, n_in), Write::Set);
     let (weight, bias) = (widen(&weight), vec![0.5; n_out]);
     assert_close("weight", &d_weight, &central_differences(&weight, |weight| loss(weight, &x, &bias)), 1e-9);
     assert_close("bias", &d_bias, &central_differences(&bias, |bias| loss(&weight, &x, bias)), 1e-9);
@@ -297,7 +280,7 @@ fn the_weight_gradient_is_accurate_over_a_million_positions() {
     let (mut expected, mut bias) = (vec![0.0; 2], vec![0.0; 1]);
     let (wide_d_out, wide_x) = (widen(&d_out), widen(&x));
     let rows = Rows::new(&wide_d_out, 1);
-    reference::weight_gradient(rows, Rows::new(&wide_x, 2), &mut expected, Some(&mut bias));
+    reference::weight_gradient(Full, rows, Rows::new(&wide_x, 2), &mut expected, Some(&mut bias));
     for level in Level::available() {
         let (mut d_weight, mut d_bias) = (vec![0.0; 2], vec![0.0; 1]);
         let rows = Rows::new(&d_out, 1);

@@ -48,7 +48,7 @@ fn cpu_equals_reference() {
                 let (x, weight, bias) = (widen(&case.x), widen(&case.weight), case.bias.as_deref().map(widen));
                 let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
                 let mut expected = vec![0.0; x.len()];
-                reference::forward(&params, &x, &mut expected);
+                reference::forward(Full, &params, &x, &mut expected);
                 for level in Level::available() {
                     let what = format!("{level} {kind:?} D {width} L {len} bias {has_bias}");
                     assert_close(&what, &case.run(level, kind), &expected, 2e-6);
@@ -62,10 +62,10 @@ fn cpu_equals_reference() {
 fn rows_of_one_size_are_their_signs() {
     let (mut out, weight) = ([0.0; 4], [1.0; 4]);
     let params = Params { kind: Kind::Rms, epsilon: 0.0, weight: &weight, bias: None };
-    reference::forward(&params, &[2.0, -2.0, -2.0, 2.0], &mut out);
+    reference::forward(Full, &params, &[2.0, -2.0, -2.0, 2.0], &mut out);
     assert_eq!(out, [1.0, -1.0, -1.0, 1.0]);
     let params = Params { kind: Kind::Layer, ..params };
-    reference::forward(&params, &[7.0, 3.0, 3.0, 7.0], &mut out);
+    reference::forward(Full, &params, &[7.0, 3.0, 3.0, 7.0], &mut out);
     assert_eq!(out, [1.0, -1.0, -1.0, 1.0]);
 }
 
@@ -152,7 +152,7 @@ impl Case {
             d_weight: widen(&before.d_weight),
             d_bias: before.d_bias.as_deref().map(widen),
         };
-        reference::backward(&params, &x, &widen(&d_out), &mut d_x, write, &mut rest.params());
+        reference::backward(Full, &params, &x, &widen(&d_out), &mut d_x, write, &mut rest.params());
         Gradients { d_x, ..rest }
     }
 }
@@ -167,13 +167,13 @@ fn reference_gradients_are_those_of_central_differences() {
             let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
                 let mut out = vec![0.0; x.len()];
                 let params = Params { kind, epsilon: 0.1, weight, bias: Some(bias) };
-                reference::forward(&params, x, &mut out);
+                reference::forward(Full, &params, x, &mut out);
                 dot(&d_out, &out)
             };
             let params = Params { kind, epsilon: 0.1, weight: &weight, bias: Some(&bias) };
             let (mut d_x, mut d_weight, mut d_bias) = (vec![9.0; x.len()], vec![0.0; width], vec![0.0; width]);
             let mut d_params = GradParams { d_weight: &mut d_weight, d_bias: Some(&mut d_bias) };
-            reference::backward(&params, &x, &d_out, &mut d_x, Write::Set, &mut d_params);
+            reference::backward(Full, &params, &x, &d_out, &mut d_x, Write::Set, &mut d_params);
             let expected = central_differences(&x, |x| loss(x, &weight, &bias));
             if kind == Kind::Layer && width == 1 {
                 assert!(d_x.iter().chain(&d_weight).all(|x| *x == 0.0), "one channel is its own mean");
@@ -270,6 +270,37 @@ fn in_bf16_the_input_is_rounded_and_nothing_else() {
             assert!(run(Bf16, &case.x) == expected && run(Bf16, &rounded) == expected, "{level} {kind:?}");
             assert!(run(Full, &case.x) != expected, "{level} {kind:?}");
         }
+    }
+}
+
+#[test]
+fn the_reference_rounds_what_the_cpu_rounds() {
+    for kind in KINDS {
+        let case = case(300, 33, true);
+        let (weight, bias) = (widen(&case.weight), case.bias.as_deref().map(widen));
+        let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
+        let (d_out, before) = case.backward_inputs();
+        let (mut expected, mut out) = (vec![0.0; case.x.len()], vec![0.0; case.x.len()]);
+        let (mut d_x, mut got) = (vec![0.0; case.x.len()], vec![0.0; case.x.len()]);
+        let (mut d_weight, mut wide) = (before.d_weight.clone(), widen(&before.d_weight));
+        reference::forward(Bf16, &params, &widen(&case.x), &mut expected);
+        let mut d_params = GradParams { d_weight: &mut wide, d_bias: None };
+        reference::backward(
+            Bf16,
+            &Params { bias: None, ..params },
+            &widen(&case.x),
+            &widen(&d_out),
+            &mut d_x,
+            Write::Set,
+            &mut d_params,
+        );
+        let params = Params { bias: None, ..case.params(kind) };
+        cpu::forward(Level::widest(), Bf16, &case.params(kind), &case.x, &mut out);
+        let mut d_params = GradParams { d_weight: &mut d_weight, d_bias: None };
+        cpu::backward(Level::widest(), Bf16, &params, &case.x, &d_out, &mut got, Write::Set, &mut d_params);
+        assert_close("forward", &out, &expected, 2e-6);
+        assert_close("x", &got, &d_x, 4e-6);
+        assert_close("weight", &d_weight, &wide, 4e-6);
     }
 }
 

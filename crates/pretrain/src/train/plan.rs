@@ -190,9 +190,8 @@ mod tests {
     #[test]
     fn bf16_halves_what_is_kept_of_every_layer() {
         let long = Flag::new("data.length", 1 << 18);
-        let [full, half] = ["f32", "bf16"].map(|precision| {
-            plan(&[long.clone(), Flag::new("run.precision", precision)], 1, None).memory
-        });
+        let [full, half] = ["f32", "bf16"]
+            .map(|precision| plan(&[long.clone(), Flag::new("run.precision", precision)], 1, None).memory);
         // One layer's inputs in two bytes rather than four, and a chunk of them widened.
         let (width, chunk) = (256, 1 << 14);
         assert!(half.windows < full.windows - width * ((1 << 18) * 2 - 4 * chunk), "{half:?} {full:?}");

@@ -32,11 +32,7 @@ pub(super) trait Operands {
     /// Copies a row of `n` numbers that are summed over into lanes.
     unsafe fn copy_row(x: *const f32, n: usize, lanes: *mut f32);
     /// Adds to every sum the products of its lane.
-    unsafe fn multiply_add(
-        x: Self::Vector,
-        w: Self::Vector,
-        sum: Self::Vector,
-    ) -> Self::Vector;
+    unsafe fn multiply_add(x: Self::Vector, w: Self::Vector, sum: Self::Vector) -> Self::Vector;
 }
 
 /// Numbers as they are.
