@@ -90,7 +90,7 @@ impl PackedMatrix {
     /// Sets element `[j, k]`, once.
     #[inline(always)]
     fn put(&mut self, j: usize, k: usize, w: f32) {
-        let lane = (j / PANEL * self.lanes + k / self.form.depth()) * PANEL + j % PANEL;
+        let lane = (j / PANEL * self.lanes + self.form.lane(k)) * PANEL + j % PANEL;
         self.form.put(&mut self.panels[lane], k, w);
     }
 }

@@ -30,7 +30,7 @@ pub struct TrainMemory {
     pub working_set: u64,
     /// [`Gradients`](super::Gradients).
     pub gradients: u64,
-    /// The weights made ready for both ways, [`Trainee`](super::Trainee).
+    /// The weights made ready for both ways, [`Trainee`](super::Trainee): at most, as a processor may keep them in bf16.
     pub weights: u64,
 }
 

@@ -6,11 +6,11 @@
 use std::marker::PhantomData;
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Avx512;
+use crate::simd::{Avx512, level::Kind};
 use crate::{
     backend::Precision,
     bf16,
-    simd::{Level, Vector, level::Kind, sweep},
+    simd::{Level, Vector, sweep},
 };
 
 /// A way of keeping and multiplying operands.
@@ -153,8 +153,15 @@ impl Form {
         n.div_ceil(self.depth())
     }
 
+    /// The lane of number `k` of those.
+    #[inline(always)]
+    pub(super) fn lane(self, k: usize) -> usize {
+        k / self.depth()
+    }
+
     /// Numbers of a lane.
-    pub(super) fn depth(self) -> usize {
+    #[inline(always)]
+    fn depth(self) -> usize {
         match self {
             Self::Exact | Self::Rounded => 1,
             #[cfg(target_arch = "x86_64")]
@@ -163,16 +170,11 @@ impl Form {
     }
 
     /// Puts number `k` of those that are summed over into its lane, which holds zeros.
+    #[inline(always)]
     pub(super) fn put(self, lane: &mut f32, k: usize, x: f32) {
-        let bits = match self {
-            Self::Exact => x.to_bits(),
-            Self::Rounded => bf16::round(x).to_bits(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Pairs if k % 2 == 1 => bf16::round(x).to_bits(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Pairs => bf16::round(x).to_bits() >> 16,
-        };
-        *lane = f32::from_bits(lane.to_bits() | bits);
+        let bits = if self == Self::Exact { x.to_bits() } else { bf16::round(x).to_bits() };
+        let is_lower = k % self.depth() + 1 < self.depth();
+        *lane = f32::from_bits(lane.to_bits() | if is_lower { bits >> 16 } else { bits });
     }
 }
 
