@@ -4,8 +4,8 @@
 //! rest the bytes that have to move, at the rate that a copy of the same size reaches in the same run.
 
 use longstrand_kernels::{
-    Backend, Cpu, Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, gated_norm, linear, norm, selective_scan,
-    ssd,
+    Backend, Cpu, Direction, GradRows, Rows, RowsMut, Write, backend::Precision, causal_conv1d, gated_norm, norm,
+    selective_scan, ssd,
 };
 
 use crate::report::{Report, fastest};
@@ -19,6 +19,7 @@ const ROUNDS: usize = 9;
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let cpu = Cpu::new(report.level);
     matrix_products(report, cpu);
+    rounded_products(report, [cpu, Cpu::with_precision(report.level, Precision::Bf16)]);
     scan(report, cpu);
     scan_backward(report, cpu);
     matrix_scan(report, cpu);
@@ -36,7 +37,7 @@ fn matrix_products(report: &mut Report, cpu: Cpu) {
         [("in_proj", WIDTH, 2 * INNER), ("out_proj", INNER, WIDTH), ("x_proj", INNER, 48), ("dt_proj", 16, INNER)]
     {
         let (x, weight, mut out) = (numbers(LEN * n_in), numbers(n_in * n_out), vec![0.0; LEN * n_out]);
-        let matrix = linear::cpu::PackedMatrix::new(&weight, n_in, None);
+        let matrix = cpu.matrix(&weight, n_in, None);
         let flops = (2 * LEN * n_in * n_out) as f64;
         let ours = fastest(ROUNDS, || {
             cpu.linear(&matrix, Rows::new(&x, n_in), RowsMut::new(&mut out, n_out), Write::Set);
@@ -62,6 +63,27 @@ fn matrix_products(report: &mut Report, cpu: Cpu) {
                 ("times forward", gradient / ours),
             ],
         );
+    }
+}
+
+/// Products of bf16 operands next to those of f32.
+fn rounded_products(report: &mut Report, cpus: [Cpu; 2]) {
+    for (name, n_in, n_out) in
+        [("in_proj", WIDTH, 2 * INNER), ("out_proj", INNER, WIDTH), ("x_proj", INNER, 48), ("dt_proj", 16, INNER)]
+    {
+        let (x, weight, mut out) = (numbers(LEN * n_in), numbers(n_in * n_out), vec![0.0; LEN * n_out]);
+        let (x, mut d_weight) = (Rows::new(&x, n_in), vec![0.0; n_in * n_out]);
+        let flops = (2 * LEN * n_in * n_out) as f64;
+        let [full, rounded] = cpus.map(|cpu| {
+            let matrix = cpu.matrix(&weight, n_in, None);
+            let product = fastest(ROUNDS, || cpu.linear(&matrix, x, RowsMut::new(&mut out, n_out), Write::Set));
+            let gradient = fastest(ROUNDS, || cpu.weight_gradient(Rows::new(&out, n_out), x, &mut d_weight, None));
+            [product, gradient]
+        });
+        let what = [format!("linear {name} [{n_in} → {n_out}] in bf16"), format!("weight gradient of {name} in bf16")];
+        for (what, (full, rounded)) in what.iter().zip(full.into_iter().zip(rounded)) {
+            report.row(what, &[("GFLOP/s", flops / rounded / 1e9), ("times as fast as f32", full / rounded)]);
+        }
     }
 }
 

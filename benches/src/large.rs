@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use longstrand_kernels::{
-    Backend, Cpu, Direction, Rows, RowsMut, TILE, Write, causal_conv1d, gated_norm, linear, norm, selective_scan, ssd,
+    Backend, Cpu, Direction, Rows, RowsMut, TILE, Write, causal_conv1d, gated_norm, norm, selective_scan, ssd,
 };
 use longstrand_tests::synthetic;
 
@@ -91,11 +91,11 @@ fn position_by_position(large: &mut Large<'_>, cpu: Cpu) -> anyhow::Result<()> {
 /// Matrix products from the large buffer into 16 columns, and from 16 columns into a large buffer.
 fn products(large: &mut Large<'_>, cpu: Cpu) -> anyhow::Result<()> {
     let weight = numbers(WIDTH * STATES);
-    let narrowing = linear::cpu::PackedMatrix::new(&weight, WIDTH, None);
+    let narrowing = cpu.matrix(&weight, WIDTH, None);
     large.measure("linear [256 → 16]", |x, _, y| {
         cpu.linear(&narrowing, Rows::new(x, WIDTH), RowsMut::columns(y, WIDTH, 0, STATES), Write::Set);
     })?;
-    let widening = linear::cpu::PackedMatrix::new(&weight, STATES, None);
+    let widening = cpu.matrix(&weight, STATES, None);
     large.measure("linear [16 → 256]", |x, _, y| {
         cpu.linear(&widening, Rows::columns(x, WIDTH, 0, STATES), RowsMut::new(y, WIDTH), Write::Set);
     })

@@ -1,7 +1,7 @@
 //! Where the operations run.
 //!
 //! A model is written once, generic over [`Backend`]. [`Cpu`] is the vectorised f32 implementation, [`Reference`] the
-//! f64 one that everything is held to. Both take the same arguments; the contract of each operation, with equations
+//! f64 one that everything is held to, [`RoundedReference`] what rounds to bf16 is. All take the same arguments; the contract of each operation, with equations
 //! and shapes, is in the operation's own module.
 
 mod implement;
@@ -9,7 +9,7 @@ mod implement;
 use std::{fmt::Debug, ops::AddAssign};
 
 use crate::{
-    Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
+    Direction, GradRows, Rows, RowsMut, Write, bf16, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
     simd::Level, ssd,
 };
 
@@ -41,12 +41,40 @@ impl Scalar for f64 {
     }
 }
 
+/// What is rounded of a computation whose buffers hold one kind of number.
+///
+/// [`Bf16`](Self::Bf16) is mixed precision, as automatic casting has it: of a matrix product, forward and backward, both
+/// operands are rounded to [bf16](crate::bf16), and it is summed in the buffers' own numbers; of a norm its input is, so
+/// that a layer depends on no more of the residual stream than bf16 keeps. Rounding has the gradient of doing nothing.
+/// Scans, convolutions, gates, norms themselves, losses and every sum are computed as without.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Precision {
+    /// Nothing is rounded.
+    #[default]
+    Full,
+    /// What products and norms read is rounded to bf16.
+    Bf16,
+}
+
+impl Precision {
+    /// What the reference reads in the place of `x`.
+    pub(crate) fn operands(self, x: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Full => x.to_vec(),
+            Self::Bf16 => x.iter().map(|&x| bf16::round(x as f32).into()).collect(),
+        }
+    }
+}
+
 /// A device and a precision that can run every operation.
 pub trait Backend: Clone + Debug + Send + Sync {
     /// What buffers hold.
     type Scalar: Scalar;
     /// A weight matrix made ready for [`linear`](Self::linear).
     type Matrix: Debug + Send + Sync;
+
+    /// What is rounded.
+    fn precision(&self) -> Precision;
 
     /// Makes a weight `[n_out, n_in]`, with a bias `[n_out]`, ready for use.
     fn matrix(&self, weight: &[f32], n_in: usize, bias: Option<&[f32]>) -> Self::Matrix;
@@ -223,15 +251,26 @@ pub trait Backend: Clone + Debug + Send + Sync {
 }
 
 /// f32 on the processor, with the vector instructions of a [`Level`] and the threads of the current rayon pool.
+///
+/// At one level and precision every result has the same bits whatever the threads. Those of [`Precision::Bf16`] differ
+/// between levels by how sums are rounded, as those of f32 do; where the level has AVX-512 BF16, products are summed pair
+/// by pair, and subnormal operands and sums of products are zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpu {
     level: Level,
+    precision: Precision,
 }
 
 impl Cpu {
-    /// Uses the vector instructions of `level`.
+    /// Uses the vector instructions of `level`, and rounds nothing.
     pub fn new(level: Level) -> Self {
-        Self { level }
+        Self::with_precision(level, Precision::Full)
+    }
+
+    /// Uses the vector instructions of `level`, as far as the precision has use for them.
+    pub fn with_precision(level: Level, precision: Precision) -> Self {
+        let level = if precision == Precision::Bf16 { level } else { level.without_bf16() };
+        Self { level, precision }
     }
 
     /// The vector instructions in use.
@@ -243,3 +282,7 @@ impl Cpu {
 /// f64 in plain loops: slow, and the truth that other backends are held to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
+
+/// As [`Reference`], with what is rounded in [`Precision::Bf16`] rounded, and all else in f64.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoundedReference;

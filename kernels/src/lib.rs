@@ -35,6 +35,7 @@
 //! a wider buffer can be an argument.
 
 pub mod backend;
+pub mod bf16;
 pub mod causal_conv1d;
 pub mod closeness;
 pub mod cross_entropy;
@@ -54,7 +55,7 @@ pub mod ssd;
 mod sums;
 mod tasks;
 
-pub use backend::{Backend, Cpu, Reference};
+pub use backend::{Backend, Cpu, Reference, RoundedReference};
 pub use rows::{GradRows, Rows, RowsMut};
 
 /// Positions of a tile of the fixed grid on which sums over time are grouped.

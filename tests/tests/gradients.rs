@@ -1,6 +1,11 @@
 //! Gradients against the published reference code, finite differences, and every way to cut the work.
 
-use longstrand_kernels::{Backend, Cpu, Reference, Rows, backend::Scalar, cross_entropy::Targets, simd::Level};
+use longstrand_kernels::{
+    Backend, Cpu, Reference, RoundedReference, Rows,
+    backend::{Precision, Scalar},
+    cross_entropy::Targets,
+    simd::Level,
+};
 use longstrand_model::{
     Chunking, Meter, Model, Observer, Request, Tap, Unwatched,
     checkpoint::{Checkpoint, MixerWeights, Weights},
@@ -168,6 +173,49 @@ fn f32_agrees_with_every_gradient_fixture_at_every_level() {
             given.check(&format!("{level} {name}"), Cpu::new(level), 2e-6, 2e-5);
         }
     }
+}
+
+/// What rounding to eight bits does to small models: a few percent of the smallest tensors, which are what is left of
+/// sums that cancel, and less of the gradient as a whole.
+#[test]
+fn bf16_is_close_to_every_gradient_fixture() {
+    for name in FIXTURES {
+        let given = Given::read(name);
+        let (_, truth) = given.learn(Reference, Chunking::Auto);
+        for level in Level::available() {
+            let cpu = Cpu::with_precision(level, Precision::Bf16);
+            given.check(&format!("{level} in bf16 {name}"), cpu, 1e-3, 5e-2);
+            let (_, found) = given.learn(cpu, Chunking::Auto);
+            assert_near(&format!("{level} {name}"), &found.map(widen), &truth, 2e-2);
+        }
+    }
+}
+
+/// With the same numbers rounded, what is left is the arithmetic of f32, and a bf16 that is another here and there.
+#[test]
+fn bf16_is_the_reference_that_rounds_the_same_whatever_the_model() {
+    for case in LANGUAGE_MODELS {
+        let Checkpoint { config, weights, .. } = checkpoint(case);
+        let sequences = [Sequence::random(300, 31).within(config.vocab_size)];
+        let (loss, truth) = learn(RoundedReference, &config, &weights, &sequences, Chunking::Whole);
+        for level in Level::available() {
+            let cpu = Cpu::with_precision(level, Precision::Bf16);
+            let (found, gradients) = learn(cpu, &config, &weights, &sequences, chunks_of(128));
+            let what = format!("{level} in bf16 {case}");
+            assert_close(&what, &[found.sum], &[loss.sum], 1e-4);
+            let (found, truth) = (gradients.fold(&config, &weights).map(widen), truth.fold(&config, &weights));
+            assert_same(&what, &config, &found, &truth, 2e-2);
+            assert_near(&what, &found, &truth, 5e-3);
+        }
+    }
+}
+
+/// Compares the gradient of all parameters together, by its length.
+fn assert_near(what: &str, found: &Weights<f64>, truth: &Weights<f64>, tolerance: f64) {
+    let (found, truth) = (found.tensors().concat(), truth.tensors().concat());
+    let error: Vec<f64> = found.iter().zip(&truth).map(|(found, truth)| found - truth).collect();
+    let error = length(&error) / length(&truth);
+    assert!(error < tolerance, "{what}: off by {error:e} of its length");
 }
 
 /// Σ w · cross-entropy / Σ w of the logits that a pass without gradients gives.
@@ -407,6 +455,15 @@ fn chunks_of_any_size_agree() {
     check_chunks(&Reference, "f64", 300, &[128, 129], 1e-11);
 }
 
+/// Where borders of chunks move the last bit of an f32, its bf16 may be another, so that this is no closer than rounding.
+#[test]
+fn chunks_of_any_size_agree_in_bf16() {
+    for level in Level::available() {
+        let cpu = Cpu::with_precision(level, Precision::Bf16);
+        check_chunks(&cpu, &format!("{level} in bf16"), 2000, &[256, 257, 1000], 1e-3);
+    }
+}
+
 #[test]
 fn chunks_agree_over_twenty_thousand_positions() {
     check_chunks(&Cpu::new(Level::widest()), "f32", 20_000, &[4096], 1e-5);
@@ -414,17 +471,18 @@ fn chunks_agree_over_twenty_thousand_positions() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
+    let cpus = [Precision::Full, Precision::Bf16].map(|precision| Cpu::with_precision(Level::widest(), precision));
     for family in FAMILIES {
         let Checkpoint { config, weights, .. } = small(family, 61);
         let sequences = [Sequence::random(700, 62), Sequence::random(33, 63)];
-        let with = |threads: usize, chunking| {
+        let with = |cpu, threads: usize, chunking| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| learn(Cpu::new(Level::widest()), &config, &weights, &sequences, chunking))
+            pool.install(|| learn(cpu, &config, &weights, &sequences, chunking))
         };
-        for chunking in [Chunking::Whole, chunks_of(256)] {
-            let one = with(1, chunking);
-            assert!(one == with(3, chunking), "{family:?} {chunking:?}");
-            assert!(one == with(1, chunking), "{family:?} {chunking:?} again");
+        for (cpu, chunking) in cpus.into_iter().flat_map(|cpu| [(cpu, Chunking::Whole), (cpu, chunks_of(256))]) {
+            let one = with(cpu, 1, chunking);
+            assert!(one == with(cpu, 3, chunking), "{family:?} {cpu:?} {chunking:?}");
+            assert!(one == with(cpu, 1, chunking), "{family:?} {cpu:?} {chunking:?} again");
         }
     }
 }

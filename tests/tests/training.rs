@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{Unwatched, Watch, checkpoint::Checkpoint, train::IGNORED};
 use longstrand_pretrain::{
     collectives::Alone,
@@ -37,7 +37,7 @@ fn twenty_steps_are_those_of_the_reference() {
         let Checkpoint { config, weights, .. } =
             Checkpoint::load(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let threads = NonZeroUsize::new(threads).expect("threads");
-        let mut learner = Learner::new(level, config, weights, options, 1.0, threads);
+        let mut learner = Learner::new(Cpu::new(level), config, weights, options, 1.0, threads);
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for (rate, batch) in rates.iter().zip(ids.0.chunks_exact(4 * 64)) {
             let read = |index: u32| Ok(next_tokens(&batch[64 * index as usize..][..64]));
@@ -64,7 +64,7 @@ fn a_step_without_targets_is_no_nan() {
         Checkpoint::load(fixture::root().join("train-hf-mamba")).unwrap_or_else(|error| panic!("{error}"));
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.0 };
     let level = Level::detect().expect("a level");
-    let mut learner = Learner::new(level, config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
+    let mut learner = Learner::new(Cpu::new(level), config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
     let read = |_| Ok(Batch { length: 9, ids: vec![7; 9], labels: vec![IGNORED; 9], weights: None });
     let division = Division { windows: 3, length: 9 };
     let gradients = learner.gradients(division, read, &mut Alone::default(), &Unwatched);
@@ -98,7 +98,7 @@ fn a_step_that_is_broken_off_leaves_no_trace() {
     let Checkpoint { config, weights, .. } = Checkpoint::load(folder).unwrap_or_else(|error| panic!("{error}"));
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
     let level = Level::detect().expect("a level");
-    let mut learner = Learner::new(level, config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
+    let mut learner = Learner::new(Cpu::new(level), config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
     let division = Division { windows: 3, length: 5_000 };
     let ids = |index: u32| (0..5_000).map(|i| f64::from(3 + (i * i + index) % 5)).collect::<Vec<_>>();
     let mut learn = |limit| {

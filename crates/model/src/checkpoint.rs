@@ -137,7 +137,7 @@ impl Checkpoint {
     /// What outputs say of what computed them: the vector instructions, which decide the last bits, and the model.
     pub fn provenance(&self, level: Level) -> Vec<(String, String)> {
         vec![
-            ("longstrand.simd".into(), level.to_string()),
+            ("longstrand.simd".into(), level.without_bf16().to_string()),
             ("longstrand.model.name".into(), self.name.clone()),
             ("longstrand.model.digest".into(), self.digest.clone()),
             ("longstrand.model.family".into(), self.config.family.to_string()),

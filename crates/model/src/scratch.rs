@@ -14,7 +14,7 @@ pub(crate) struct Plane<S> {
     width: usize,
 }
 
-impl<S: Scalar> Plane<S> {
+impl<S: Copy + Default> Plane<S> {
     pub(crate) fn new(width: usize) -> Self {
         Self { data: Vec::new(), width }
     }

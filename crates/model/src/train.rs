@@ -4,6 +4,11 @@
 //! chunks**. Everything else is computed again on the way back, chunk after chunk. So memory grows with the residual
 //! stream and not with the scan, and any chunk size gives the same gradients up to rounding.
 //!
+//! With a backend of [bf16](longstrand_kernels::backend::Precision::Bf16) the inputs are kept as bf16, in half the memory.
+//! The residual stream itself is not rounded as it goes from layer to layer; each layer's norm rounds what it reads of it,
+//! forward and back, so that the way back sees what forward saw and the gradients are those of the loss that was
+//! computed, rounding taken for the identity.
+//!
 //! ```text
 //! forward    layer after layer, strand after strand, chunk after chunk; inputs and border states are kept
 //! head       chunk after chunk: norm, logits, loss and back; its gradient takes the place of the last stream
@@ -76,12 +81,12 @@ impl<B: Backend> Trainee<B> {
 
     /// Working memory for gradients of this model.
     pub fn scratch(&self) -> TrainScratch<B::Scalar> {
-        TrainScratch::new(self.model.config())
+        TrainScratch::new(self.model.config(), self.model.backend.precision())
     }
 
     /// Positions that are worked on at a time in a sequence of `length`: at most `length`, and at least 1.
     pub fn chunk_positions(&self, chunking: Chunking, length: usize) -> usize {
-        memory::chunk_positions::<B::Scalar>(self.model.config(), chunking, length)
+        memory::chunk_positions::<B::Scalar>(self.model.config(), self.model.backend.precision(), chunking, length)
     }
 
     fn spans(&self, chunking: Chunking, length: usize) -> Vec<Range<usize>> {

@@ -1,23 +1,27 @@
 //! What is behind each method of [`Backend`]: the operation's own module for the device and precision.
 
-use super::{Backend, Cpu, Reference};
+use super::{Backend, Cpu, Precision, Reference, RoundedReference};
 use crate::{
     Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, embedding, gated_norm, linear,
     log_softmax, norm, pointwise, selective_scan, silu_gate, ssd,
 };
 
 macro_rules! implement_backend {
-    ($backend:ty, $scalar:ty, $module:ident, $matrix:ty $(, $level:ident)?) => {
+    ($backend:ty, $scalar:ty, $module:ident, $matrix:ty, $precision:expr $(, $level:ident)?) => {
         impl Backend for $backend {
             type Scalar = $scalar;
             type Matrix = $matrix;
 
+            fn precision(&self) -> Precision {
+                ($precision)(self)
+            }
+
             fn matrix(&self, weight: &[f32], n_in: usize, bias: Option<&[f32]>) -> Self::Matrix {
-                <$matrix>::new(weight, n_in, bias)
+                <$matrix>::new($(self.$level,)? self.precision(), weight, n_in, bias)
             }
 
             fn transposed_matrix(&self, weight: &[f32], n_in: usize) -> Self::Matrix {
-                <$matrix>::transposed(weight, n_in)
+                <$matrix>::transposed($(self.$level,)? self.precision(), weight, n_in)
             }
 
             fn embedding(&self, table: &[$scalar], ids: &[u8], out: &mut [$scalar]) {
@@ -29,7 +33,7 @@ macro_rules! implement_backend {
             }
 
             fn norm(&self, params: &norm::Params<'_, $scalar>, x: &[$scalar], out: &mut [$scalar]) {
-                norm::$module::forward($(self.$level,)? params, x, out);
+                norm::$module::forward($(self.$level,)? self.precision(), params, x, out);
             }
 
             fn norm_backward(
@@ -41,7 +45,7 @@ macro_rules! implement_backend {
                 write: Write,
                 d_params: &mut norm::GradParams<'_, $scalar>,
             ) {
-                norm::$module::backward($(self.$level,)? params, x, d_out, d_x, write, d_params);
+                norm::$module::backward($(self.$level,)? self.precision(), params, x, d_out, d_x, write, d_params);
             }
 
             fn linear(
@@ -51,7 +55,7 @@ macro_rules! implement_backend {
                 out: RowsMut<'_, $scalar>,
                 write: Write,
             ) {
-                linear::$module::forward($(self.$level,)? matrix, x, out, write);
+                linear::$module::forward($(self.$level,)? self.precision(), matrix, x, out, write);
             }
 
             fn weight_gradient(
@@ -61,7 +65,7 @@ macro_rules! implement_backend {
                 d_weight: &mut [$scalar],
                 d_bias: Option<&mut [$scalar]>,
             ) {
-                linear::$module::weight_gradient($(self.$level,)? d_out, x, d_weight, d_bias);
+                linear::$module::weight_gradient($(self.$level,)? self.precision(), d_out, x, d_weight, d_bias);
             }
 
             fn causal_conv1d(
@@ -220,5 +224,6 @@ macro_rules! implement_backend {
     };
 }
 
-implement_backend!(Cpu, f32, cpu, linear::cpu::PackedMatrix, level);
-implement_backend!(Reference, f64, reference, linear::reference::PlainMatrix);
+implement_backend!(Cpu, f32, cpu, linear::cpu::PackedMatrix, |cpu: &Cpu| cpu.precision, level);
+implement_backend!(Reference, f64, reference, linear::reference::PlainMatrix, |_| Precision::Full);
+implement_backend!(RoundedReference, f64, reference, linear::reference::PlainMatrix, |_| Precision::Bf16);

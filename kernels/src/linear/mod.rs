@@ -10,6 +10,12 @@
 //! Each output element is one chain of multiply-adds over `n_in`, from the first to the last, then the bias; so it
 //! depends on its row of `x` alone, not on how many rows are asked for at once.
 //!
+//! In [bf16](crate::backend::Precision) the weight and `x`, and of gradients `d_out`, are rounded, each number on its own;
+//! bias, sums and results are f32. Products of two rounded numbers are exact in f32. How they are summed is the level's:
+//! one after the other as above, or, with AVX-512 BF16, two by two by its instruction `vdpbf16ps`, which takes subnormal
+//! numbers as zero. A pair is of neighbours along what is summed over, so a weight's gradient at that level depends in
+//! its last bits on whether a sequence is cut at an even position.
+//!
 //! Cost: `2 · L · n · n_in` operations; the weight is read once for every [`cpu::ROW_BLOCK`] rows.
 //!
 //! # Backward

@@ -1,6 +1,7 @@
 use super::{cpu, reference};
 use crate::{
     Rows, RowsMut, Write,
+    backend::Precision::{self, Bf16, Full},
     simd::Level,
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
@@ -16,6 +17,7 @@ const SIZES: &[(usize, usize, usize, bool)] = &[
     (256, 256, 256, false),
 ];
 
+#[derive(Clone)]
 struct Case {
     x: Vec<f32>,
     out: Vec<f32>,
@@ -33,12 +35,31 @@ fn case(len: usize, (n_in, n_out, n, has_bias): (usize, usize, usize, bool)) -> 
     }
 }
 
-fn run_cpu(level: Level, case: &Case, size: (usize, usize, usize, bool), write: Write) -> Vec<f32> {
+/// Every level in both precisions.
+fn computations() -> Vec<(Level, Precision)> {
+    Level::available().into_iter().flat_map(|level| [(level, Full), (level, Bf16)]).collect()
+}
+
+fn run_cpu(
+    (level, precision): (Level, Precision),
+    case: &Case,
+    size: (usize, usize, usize, bool),
+    write: Write,
+) -> Vec<f32> {
     let (n_in, _, n, _) = size;
-    let matrix = cpu::PackedMatrix::new(&case.weight, n_in, case.bias.as_deref());
+    let matrix = cpu::PackedMatrix::new(level, precision, &case.weight, n_in, case.bias.as_deref());
     let mut out = case.out.clone();
     let x = Rows::columns(&case.x, n_in + 3, 2, n_in);
-    cpu::forward(level, &matrix, x, RowsMut::columns(&mut out, n + 2, 1, n), write);
+    cpu::forward(level, precision, &matrix, x, RowsMut::columns(&mut out, n + 2, 1, n), write);
+    out
+}
+
+fn run_reference(precision: Precision, case: &Case, size: (usize, usize, usize, bool), write: Write) -> Vec<f64> {
+    let (n_in, _, n, _) = size;
+    let matrix = reference::PlainMatrix::new(precision, &case.weight, n_in, case.bias.as_deref());
+    let (x, mut out) = (widen(&case.x), widen(&case.out));
+    let rows = Rows::columns(&x, n_in + 3, 2, n_in);
+    reference::forward(precision, &matrix, rows, RowsMut::columns(&mut out, n + 2, 1, n), write);
     out
 }
 
@@ -47,39 +68,69 @@ fn cpu_equals_reference() {
     for &size in SIZES {
         for &len in LENGTHS {
             let case = case(len, size);
-            let (n_in, _, n, _) = size;
             for write in [Write::Set, Write::Add] {
-                let matrix = reference::PlainMatrix::new(&case.weight, n_in, case.bias.as_deref());
-                let (x, mut expected) = (widen(&case.x), widen(&case.out));
-                let rows = Rows::columns(&x, n_in + 3, 2, n_in);
-                reference::forward(&matrix, rows, RowsMut::columns(&mut expected, n + 2, 1, n), write);
-                for level in Level::available() {
-                    let got = run_cpu(level, &case, size, write);
-                    assert_close(&format!("{level} {size:?} L {len} {write:?}"), &got, &expected, 2e-6);
+                for precision in [Full, Bf16] {
+                    let expected = run_reference(precision, &case, size, write);
+                    for level in Level::available() {
+                        let got = run_cpu((level, precision), &case, size, write);
+                        let what = format!("{level} {precision:?} {size:?} L {len} {write:?}");
+                        assert_close(&what, &got, &expected, 2e-6);
+                    }
                 }
             }
         }
     }
 }
 
+/// Each operand is off by 2⁻⁸ of itself at most, so a product by (1 + 2⁻⁸)² - 1 of the sum of its terms' magnitudes; the
+/// last part is that of a sum in f32.
+#[test]
+fn rounding_moves_a_product_by_no_more_than_two_half_units() {
+    let bound = (1.0_f64 + 2.0_f64.powi(-8)).powi(2) - 1.0 + 2e-6;
+    for &size in SIZES {
+        let mut case = case(33, size);
+        (case.bias, case.out) = (None, vec![0.0; case.out.len()]);
+        let magnitudes = |x: &[f32]| x.iter().map(|x| x.abs()).collect();
+        let sizes = Case { x: magnitudes(&case.x), weight: magnitudes(&case.weight), ..case.clone() };
+        let (exact, most) =
+            (run_reference(Full, &case, size, Write::Set), run_reference(Full, &sizes, size, Write::Set));
+        for level in Level::available() {
+            let got = run_cpu((level, Bf16), &case, size, Write::Set);
+            for (i, (got, (exact, most))) in got.iter().zip(exact.iter().zip(&most)).enumerate() {
+                let error = (f64::from(*got) - exact).abs();
+                assert!(error <= bound * most, "{level} {size:?} at {i}: {error:e} of {most:e}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a matrix packed for another level or precision")]
+fn a_matrix_of_another_precision_is_refused() {
+    let level = Level::widest();
+    let matrix = cpu::PackedMatrix::new(level, Bf16, &[1.0; 4], 2, None);
+    cpu::forward(level, Full, &matrix, Rows::new(&[1.0; 2], 2), RowsMut::new(&mut [0.0; 2], 2), Write::Set);
+}
+
 #[test]
 fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
     let size = (100, 130, 130, true);
     let case = case(1500, size);
-    for level in Level::available() {
-        let whole = run_cpu(level, &case, size, Write::Set);
+    for (level, precision) in computations() {
+        let run = |case: &Case| run_cpu((level, precision), case, size, Write::Set);
+        let whole = run(&case);
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let five = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
-        assert_eq!(whole, one.install(|| run_cpu(level, &case, size, Write::Set)));
-        assert_eq!(whole, five.install(|| run_cpu(level, &case, size, Write::Set)));
+        assert_eq!(whole, one.install(|| run(&case)));
+        assert_eq!(whole, five.install(|| run(&case)));
         for cut in [1, 7, 13, 256, 769] {
             let head =
                 Case { x: case.x[..cut * 103].to_vec(), out: case.out[..cut * 132].to_vec(), ..case_like(&case) };
             let tail =
                 Case { x: case.x[cut * 103..].to_vec(), out: case.out[cut * 132..].to_vec(), ..case_like(&case) };
-            let mut parts = run_cpu(level, &head, size, Write::Set);
-            parts.extend(run_cpu(level, &tail, size, Write::Set));
-            assert_eq!(whole, parts, "{level} cut {cut}");
+            let mut parts = run(&head);
+            parts.extend(run(&tail));
+            assert_eq!(whole, parts, "{level} {precision:?} cut {cut}");
         }
     }
 }
@@ -91,16 +142,16 @@ fn case_like(case: &Case) -> Case {
 #[test]
 fn a_nan_reaches_its_row_and_a_nan_weight_its_column() {
     let (size, len) = ((40, 33, 33, true), 14);
-    for level in Level::available() {
+    for computation in computations() {
         for write in [Write::Set, Write::Add] {
             let mut sick = case(len, size);
             sick.x[5 * 43 + 2 + 7] = f32::NAN;
             let expected: Vec<_> = (5 * 35 + 1..5 * 35 + 34).collect();
-            assert_eq!(nans(&run_cpu(level, &sick, size, write)), expected, "{level} {write:?}");
+            assert_eq!(nans(&run_cpu(computation, &sick, size, write)), expected, "{computation:?} {write:?}");
             let mut sick = case(len, size);
             sick.weight[32 * 40 + 39] = f32::NAN;
             let expected: Vec<_> = (0..len).map(|t| t * 35 + 1 + 32).collect();
-            assert_eq!(nans(&run_cpu(level, &sick, size, write)), expected, "{level} {write:?}");
+            assert_eq!(nans(&run_cpu(computation, &sick, size, write)), expected, "{computation:?} {write:?}");
         }
     }
 }
@@ -133,20 +184,20 @@ fn gradient_case(len: usize, size: (usize, usize)) -> GradientCase {
 }
 
 impl GradientCase {
-    fn run(&self, level: Level) -> (Vec<f32>, Vec<f32>) {
+    fn run(&self, (level, precision): (Level, Precision)) -> (Vec<f32>, Vec<f32>) {
         let ((n_in, n_out), mut d_weight, mut d_bias) = (self.size, self.d_weight.clone(), self.d_bias.clone());
         let d_out = Rows::columns(&self.d_out, n_out + 2, 1, n_out);
         let x = Rows::columns(&self.x, n_in + 3, 2, n_in);
-        cpu::weight_gradient(level, d_out, x, &mut d_weight, Some(&mut d_bias));
+        cpu::weight_gradient(level, precision, d_out, x, &mut d_weight, Some(&mut d_bias));
         (d_weight, d_bias)
     }
 
-    fn run_reference(&self) -> (Vec<f64>, Vec<f64>) {
+    fn run_reference(&self, precision: Precision) -> (Vec<f64>, Vec<f64>) {
         let ((n_in, n_out), mut d_weight, mut d_bias) = (self.size, widen(&self.d_weight), widen(&self.d_bias));
         let (d_out, x) = (widen(&self.d_out), widen(&self.x));
         let d_out = Rows::columns(&d_out, n_out + 2, 1, n_out);
         let x = Rows::columns(&x, n_in + 3, 2, n_in);
-        reference::weight_gradient(d_out, x, &mut d_weight, Some(&mut d_bias));
+        reference::weight_gradient(precision, d_out, x, &mut d_weight, Some(&mut d_bias));
         (d_weight, d_bias)
     }
 }
@@ -156,11 +207,12 @@ fn the_weight_gradient_on_the_cpu_equals_the_reference() {
     for &size in GRADIENT_SIZES {
         for &len in LENGTHS {
             let case = gradient_case(len, size);
-            let (weight, bias) = case.run_reference();
-            for level in Level::available() {
-                let (d_weight, d_bias) = case.run(level);
-                assert_close(&format!("{level} {size:?} L {len} weight"), &d_weight, &weight, 2e-6);
-                assert_close(&format!("{level} {size:?} L {len} bias"), &d_bias, &bias, 2e-6);
+            for (level, precision) in computations() {
+                let (weight, bias) = case.run_reference(precision);
+                let (d_weight, d_bias) = case.run((level, precision));
+                let what = format!("{level} {precision:?} {size:?} L {len}");
+                assert_close(&format!("{what} weight"), &d_weight, &weight, 2e-6);
+                assert_close(&format!("{what} bias"), &d_bias, &bias, 2e-6);
             }
         }
     }
@@ -179,9 +231,9 @@ fn reference_gradients_are_those_of_central_differences() {
     };
     let (mut d_weight, mut d_bias, mut d_x) = (vec![0.0; n_in * n_out], vec![0.0; n_out], vec![9.0; len * n_in]);
     let rows = Rows::new(&d_out, n_out);
-    reference::weight_gradient(rows, Rows::new(&x, n_in), &mut d_weight, Some(&mut d_bias));
-    let transposed = reference::PlainMatrix::transposed(&weight, n_in);
-    reference::forward(&transposed, rows, RowsMut::new(&mut d_x, n_in), Write::Set);
+    reference::weight_gradient(Full, rows, Rows::new(&x, n_in), &mut d_weight, Some(&mut d_bias));
+    let transposed = reference::PlainMatrix::transposed(Full, &weight, n_in);
+    reference::forward(Full, &transposed, rows, RowsMut::new(&mut d_x, n_in), Write::Set);
     let (weight, bias) = (widen(&weight), vec![0.5; n_out]);
     assert_close("weight", &d_weight, &central_differences(&weight, |weight| loss(weight, &x, &bias)), 1e-9);
     assert_close("bias", &d_bias, &central_differences(&bias, |bias| loss(&weight, &x, bias)), 1e-9);
@@ -194,13 +246,15 @@ fn a_transposed_matrix_is_that_of_the_transposed_weight() {
         let weight = Random::new(n_in as u64).vector(n_in * n_out, -1.0, 1.0);
         let turned: Vec<f32> = (0..n_in * n_out).map(|i| weight[i % n_out * n_in + i / n_out]).collect();
         let x = Random::new(1).vector(5 * n_out, -1.0, 1.0);
-        let product = |matrix| {
-            let mut out = vec![0.0; 5 * n_in];
-            cpu::forward(Level::widest(), &matrix, Rows::new(&x, n_out), RowsMut::new(&mut out, n_in), Write::Set);
-            out
-        };
-        let expected = product(cpu::PackedMatrix::new(&turned, n_out, None));
-        assert_eq!(product(cpu::PackedMatrix::transposed(&weight, n_in)), expected);
+        for (level, precision) in computations() {
+            let product = |matrix| {
+                let (rows, mut out) = (Rows::new(&x, n_out), vec![0.0; 5 * n_in]);
+                cpu::forward(level, precision, &matrix, rows, RowsMut::new(&mut out, n_in), Write::Set);
+                out
+            };
+            let expected = product(cpu::PackedMatrix::new(level, precision, &turned, n_out, None));
+            assert_eq!(product(cpu::PackedMatrix::transposed(level, precision, &weight, n_in)), expected);
+        }
     }
 }
 
@@ -208,12 +262,12 @@ fn a_transposed_matrix_is_that_of_the_transposed_weight() {
 fn the_weight_gradient_does_not_depend_on_threads() {
     for size in [(100, 130), (300, 20)] {
         let case = gradient_case(1500, size);
-        for level in Level::available() {
+        for computation in computations() {
             let [one, three, again, seven] = [1, 3, 3, 7].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| case.run(level))
+                pool.install(|| case.run(computation))
             });
-            assert!(one == three && three == again && again == seven, "{level} {size:?}");
+            assert!(one == three && three == again && again == seven, "{computation:?} {size:?}");
         }
     }
 }
@@ -226,11 +280,11 @@ fn the_weight_gradient_is_accurate_over_a_million_positions() {
     let (mut expected, mut bias) = (vec![0.0; 2], vec![0.0; 1]);
     let (wide_d_out, wide_x) = (widen(&d_out), widen(&x));
     let rows = Rows::new(&wide_d_out, 1);
-    reference::weight_gradient(rows, Rows::new(&wide_x, 2), &mut expected, Some(&mut bias));
+    reference::weight_gradient(Full, rows, Rows::new(&wide_x, 2), &mut expected, Some(&mut bias));
     for level in Level::available() {
         let (mut d_weight, mut d_bias) = (vec![0.0; 2], vec![0.0; 1]);
         let rows = Rows::new(&d_out, 1);
-        cpu::weight_gradient(level, rows, Rows::new(&x, 2), &mut d_weight, Some(&mut d_bias));
+        cpu::weight_gradient(level, Full, rows, Rows::new(&x, 2), &mut d_weight, Some(&mut d_bias));
         assert_close(&format!("{level} weight"), &d_weight, &expected, 4e-6);
         assert_close(&format!("{level} bias"), &d_bias, &bias, 4e-7);
     }
@@ -239,29 +293,32 @@ fn the_weight_gradient_is_accurate_over_a_million_positions() {
 #[test]
 fn a_nan_reaches_its_row_or_column_of_the_weight_gradient() {
     let (n_in, n_out) = (40, 33);
-    for level in Level::available() {
+    for computation in computations() {
         let mut sick = gradient_case(300, (n_in, n_out));
         sick.x[257 * 43 + 2 + 39] = f32::NAN;
-        let (d_weight, d_bias) = sick.run(level);
+        let (d_weight, d_bias) = sick.run(computation);
         let expected: Vec<_> = (0..n_out).map(|j| j * n_in + 39).collect();
-        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![]), "{level}");
+        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![]), "{computation:?}");
         let mut sick = gradient_case(300, (n_in, n_out));
         sick.d_out[299 * 35 + 1 + 32] = f32::NAN;
-        let (d_weight, d_bias) = sick.run(level);
+        let (d_weight, d_bias) = sick.run(computation);
         let expected: Vec<_> = (32 * n_in..33 * n_in).collect();
-        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![32]), "{level}");
+        assert_eq!((nans(&d_weight), nans(&d_bias)), (expected, vec![32]), "{computation:?}");
     }
 }
 
 #[test]
 fn no_rows_leave_the_gradient() {
     let mut d_weight = [1.0, 2.0];
-    cpu::weight_gradient(Level::widest(), Rows::new(&[], 1), Rows::new(&[], 2), &mut d_weight, Some(&mut [3.0]));
+    for (level, precision) in computations() {
+        let (d_out, x) = (Rows::new(&[], 1), Rows::new(&[], 2));
+        cpu::weight_gradient(level, precision, d_out, x, &mut d_weight, Some(&mut [3.0]));
+    }
     assert_eq!(d_weight, [1.0, 2.0]);
 }
 
 #[test]
 #[should_panic(expected = "length of the weight's gradient")]
 fn a_gradient_of_another_shape_is_refused() {
-    cpu::weight_gradient(Level::PORTABLE, Rows::new(&[0.0; 4], 2), Rows::new(&[0.0; 6], 3), &mut [0.0; 5], None);
+    cpu::weight_gradient(Level::PORTABLE, Full, Rows::new(&[0.0; 4], 2), Rows::new(&[0.0; 6], 3), &mut [0.0; 5], None);
 }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::{GradParams, Kind, Params};
 use crate::{
     TILE, Write,
+    backend::Precision,
     simd::{Level, Vector, add_row, simd_entry, sweep},
     sums::BlockSums,
     tasks,
@@ -15,34 +16,42 @@ use crate::{
 /// # Panics
 ///
 /// Panics if the lengths do not fit.
-pub fn forward(level: Level, params: &Params<'_, f32>, x: &[f32], out: &mut [f32]) {
+pub fn forward(level: Level, precision: Precision, params: &Params<'_, f32>, x: &[f32], out: &mut [f32]) {
     let width = super::check(params, x, out);
+    let rounds = precision == Precision::Bf16;
     let task = tasks::rows(width) * width;
     out.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(out, x)| {
         // SAFETY: `check` holds weight and bias to the width; both chunks are the same whole rows.
-        unsafe { normalise(level, *params, x, out) };
+        unsafe { normalise(level, *params, rounds, x, out) };
     });
 }
 
 simd_entry! {
-    unsafe fn normalise(params: Params<'_, f32>, x: &[f32], out: &mut [f32]) = body
+    unsafe fn normalise(params: Params<'_, f32>, rounds: bool, x: &[f32], out: &mut [f32]) = body
 }
 
 #[inline(always)]
-unsafe fn body<V: Vector>(params: Params<'_, f32>, x: &[f32], out: &mut [f32]) {
+unsafe fn body<V: Vector>(params: Params<'_, f32>, rounds: bool, x: &[f32], out: &mut [f32]) {
     let width = params.weight.len();
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let (mut x, out) = (x.as_ptr(), out.as_mut_ptr());
         // SAFETY: both rows are as wide as the weight.
-        unsafe { row_body::<V>(&params, x.as_ptr(), out.as_mut_ptr()) };
+        unsafe {
+            if rounds {
+                round::<V>(x, width, out);
+                x = out;
+            }
+            row_body::<V>(&params, x, out);
+        }
     }
 }
 
-/// Normalises one row.
+/// Normalises one row, which may be `out` itself.
 #[inline(always)]
 unsafe fn row_body<V: Vector>(params: &Params<'_, f32>, x: *const f32, out: *mut f32) {
     let width = params.weight.len();
-    // SAFETY: the caller promises `width` elements at both pointers. A centred row lies in `out`, where it is
-    // overwritten vector by vector after each vector has been read.
+    // SAFETY: the caller promises `width` elements at both pointers. A row that lies in `out` is overwritten vector by
+    // vector after each vector has been read.
     unsafe {
         let x = match params.kind {
             Kind::Rms => x,
@@ -71,6 +80,7 @@ unsafe fn row_body<V: Vector>(params: &Params<'_, f32>, x: *const f32, out: *mut
 /// Panics if the lengths do not fit.
 pub fn backward(
     level: Level,
+    precision: Precision,
     params: &Params<'_, f32>,
     x: &[f32],
     d_out: &[f32],
@@ -79,6 +89,7 @@ pub fn backward(
     d_params: &mut GradParams<'_, f32>,
 ) {
     let width = super::check_backward(params, x, d_out, d_x, d_params);
+    let rounds = precision == Precision::Bf16;
     let mut sums = BlockSums::new(x.len() / width, 2 * width);
     let block = TILE * width;
     let inputs = x.par_chunks(block).zip(d_out.par_chunks(block));
@@ -86,7 +97,7 @@ pub fn backward(
         let rows = Backward { x, d_out, d_x, write, sums };
         // SAFETY: `check_backward` holds the three buffers to each other and the weight to their width; there are two
         // sums for each channel.
-        unsafe { backward_rows(level, *params, rows) };
+        unsafe { backward_rows(level, *params, rounds, rows) };
     });
     sums.add_to(0, d_params.d_weight);
     if let Some(d_bias) = &mut d_params.d_bias {
@@ -104,22 +115,26 @@ struct Backward<'a> {
 }
 
 simd_entry! {
-    unsafe fn backward_rows(params: Params<'_, f32>, rows: Backward<'_>) = backward_body
+    unsafe fn backward_rows(params: Params<'_, f32>, rounds: bool, rows: Backward<'_>) = backward_body
 }
 
 #[inline(always)]
-unsafe fn backward_body<V: Vector>(params: Params<'_, f32>, rows: Backward<'_>) {
+unsafe fn backward_body<V: Vector>(params: Params<'_, f32>, rounds: bool, rows: Backward<'_>) {
     let width = params.weight.len();
     let (d_weight, d_bias) = rows.sums.split_at_mut(width);
-    let mut centred = vec![0.0; if params.kind == Kind::Layer { width } else { 0 }];
+    let mut changed = vec![0.0; if rounds || params.kind == Kind::Layer { width } else { 0 }];
     for (t, x) in rows.x.chunks_exact(width).enumerate() {
         let (d_out, d_x) = (rows.d_out[t * width..].as_ptr(), rows.d_x[t * width..].as_mut_ptr());
-        // SAFETY: a whole row follows each pointer, `centred` is as wide where it is written, and so are the sums.
+        // SAFETY: a whole row follows each pointer, `changed` is as wide where it is written, and so are the sums.
         unsafe {
             let mut x = x.as_ptr();
+            if rounds {
+                round::<V>(x, width, changed.as_mut_ptr());
+                x = changed.as_ptr();
+            }
             if params.kind == Kind::Layer {
-                centre::<V>(x, width, centred.as_mut_ptr());
-                x = centred.as_ptr();
+                centre::<V>(x, width, changed.as_mut_ptr());
+                x = changed.as_ptr();
             }
             backward_row::<V>(&params, x, d_out, d_x, rows.write, d_weight.as_mut_ptr());
             if params.bias.is_some() {
@@ -170,7 +185,18 @@ unsafe fn backward_row<V: Vector>(
     }
 }
 
-/// Writes the row less its mean.
+/// Writes the row rounded to bf16.
+#[inline(always)]
+unsafe fn round<V: Vector>(x: *const f32, width: usize, out: *mut f32) {
+    // SAFETY: the caller promises `width` elements at both pointers.
+    unsafe {
+        sweep!(V, width, |d, lanes| {
+            V::load_first(x.add(d), lanes).to_bf16().store_first(out.add(d), lanes);
+        });
+    }
+}
+
+/// Writes the row less its mean, where it was or elsewhere.
 #[inline(always)]
 unsafe fn centre<V: Vector>(x: *const f32, width: usize, out: *mut f32) {
     // SAFETY: the caller promises `width` elements at both pointers.

@@ -14,6 +14,9 @@
 //!
 //! Rows are independent. The cost is that of reading and writing them once.
 //!
+//! In [bf16](crate::backend::Precision) both ways read x rounded. So a caller that keeps x rounded has all that the way
+//! back needs, and the stream that x is read from need not be rounded itself.
+//!
 //! # Backward
 //!
 //! With r = 1 / √(mean square + ε) of a row, x̂ = (x - μ) · r (μ = 0 for `Rms`) and g = ∂loss/∂x̂ = d_out · w, an element

@@ -1,17 +1,18 @@
 //! The norms in plain f64 loops.
 
 use super::{GradParams, Kind, Params};
-use crate::Write;
+use crate::{Write, backend::Precision};
 
 /// See the [module](super).
 ///
 /// # Panics
 ///
 /// Panics if the lengths do not fit.
-pub fn forward(params: &Params<'_, f64>, x: &[f64], out: &mut [f64]) {
+pub fn forward(precision: Precision, params: &Params<'_, f64>, x: &[f64], out: &mut [f64]) {
     let width = super::check(params, x, out);
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        let (mean, scale) = statistics(params, x);
+        let x = precision.operands(x);
+        let (mean, scale) = statistics(params, &x);
         for d in 0..width {
             out[d] = (x[d] - mean) * scale * params.weight[d] + params.bias.map_or(0.0, |bias| bias[d]);
         }
@@ -24,6 +25,7 @@ pub fn forward(params: &Params<'_, f64>, x: &[f64], out: &mut [f64]) {
 ///
 /// Panics if the lengths do not fit.
 pub fn backward(
+    precision: Precision,
     params: &Params<'_, f64>,
     x: &[f64],
     d_out: &[f64],
@@ -33,8 +35,9 @@ pub fn backward(
 ) {
     let width = super::check_backward(params, x, d_out, d_x, d_params);
     for t in 0..x.len() / width {
-        let (x, d_out, d_x) = (&x[t * width..][..width], &d_out[t * width..][..width], &mut d_x[t * width..][..width]);
-        let (mean, scale) = statistics(params, x);
+        let x = precision.operands(&x[t * width..][..width]);
+        let (d_out, d_x) = (&d_out[t * width..][..width], &mut d_x[t * width..][..width]);
+        let (mean, scale) = statistics(params, &x);
         let (mut mean_g, mut mean_product) = (0.0, 0.0);
         for d in 0..width {
             let (normed, g) = ((x[d] - mean) * scale, d_out[d] * params.weight[d]);

@@ -1,6 +1,8 @@
 use super::{GradParams, Kind, Params, cpu, reference};
 use crate::{
     Write,
+    backend::Precision::{Bf16, Full},
+    bf16,
     simd::Level,
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
@@ -30,7 +32,7 @@ impl Case {
 
     fn run(&self, level: Level, kind: Kind) -> Vec<f32> {
         let mut out = vec![0.0; self.x.len()];
-        cpu::forward(level, &self.params(kind), &self.x, &mut out);
+        cpu::forward(level, Full, &self.params(kind), &self.x, &mut out);
         out
     }
 }
@@ -46,7 +48,7 @@ fn cpu_equals_reference() {
                 let (x, weight, bias) = (widen(&case.x), widen(&case.weight), case.bias.as_deref().map(widen));
                 let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
                 let mut expected = vec![0.0; x.len()];
-                reference::forward(&params, &x, &mut expected);
+                reference::forward(Full, &params, &x, &mut expected);
                 for level in Level::available() {
                     let what = format!("{level} {kind:?} D {width} L {len} bias {has_bias}");
                     assert_close(&what, &case.run(level, kind), &expected, 2e-6);
@@ -60,10 +62,10 @@ fn cpu_equals_reference() {
 fn rows_of_one_size_are_their_signs() {
     let (mut out, weight) = ([0.0; 4], [1.0; 4]);
     let params = Params { kind: Kind::Rms, epsilon: 0.0, weight: &weight, bias: None };
-    reference::forward(&params, &[2.0, -2.0, -2.0, 2.0], &mut out);
+    reference::forward(Full, &params, &[2.0, -2.0, -2.0, 2.0], &mut out);
     assert_eq!(out, [1.0, -1.0, -1.0, 1.0]);
     let params = Params { kind: Kind::Layer, ..params };
-    reference::forward(&params, &[7.0, 3.0, 3.0, 7.0], &mut out);
+    reference::forward(Full, &params, &[7.0, 3.0, 3.0, 7.0], &mut out);
     assert_eq!(out, [1.0, -1.0, -1.0, 1.0]);
 }
 
@@ -82,8 +84,8 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
             for cut in [1, 7, 256, 769] {
                 let mut parts = vec![0.0; len * width];
                 let (head, tail) = parts.split_at_mut(cut * width);
-                cpu::forward(level, &case.params(kind), &case.x[..cut * width], head);
-                cpu::forward(level, &case.params(kind), &case.x[cut * width..], tail);
+                cpu::forward(level, Full, &case.params(kind), &case.x[..cut * width], head);
+                cpu::forward(level, Full, &case.params(kind), &case.x[cut * width..], tail);
                 assert_eq!(whole, parts, "{level} cut {cut}");
             }
         }
@@ -94,7 +96,7 @@ fn a_row_does_not_depend_on_the_rows_beside_it_or_on_threads() {
 #[should_panic(expected = "5 elements are not a whole number of rows of 2")]
 fn a_part_of_a_row_is_refused() {
     let params = Params { kind: Kind::Rms, epsilon: 1e-5, weight: &[1.0, 1.0], bias: None };
-    cpu::forward(Level::PORTABLE, &params, &[0.0; 5], &mut [0.0; 5]);
+    cpu::forward(Level::PORTABLE, Full, &params, &[0.0; 5], &mut [0.0; 5]);
 }
 
 #[test]
@@ -109,6 +111,7 @@ fn a_nan_reaches_its_row() {
     }
 }
 
+#[derive(Clone)]
 struct Gradients<S> {
     d_x: Vec<S>,
     d_weight: Vec<S>,
@@ -135,7 +138,7 @@ impl Case {
     fn run_backward(&self, level: Level, kind: Kind, write: Write) -> Gradients<f32> {
         let (d_out, Gradients { mut d_x, d_weight, d_bias }) = self.backward_inputs();
         let mut rest = Gradients { d_x: Vec::new(), d_weight, d_bias };
-        cpu::backward(level, &self.params(kind), &self.x, &d_out, &mut d_x, write, &mut rest.params());
+        cpu::backward(level, Full, &self.params(kind), &self.x, &d_out, &mut d_x, write, &mut rest.params());
         Gradients { d_x, ..rest }
     }
 
@@ -149,7 +152,7 @@ impl Case {
             d_weight: widen(&before.d_weight),
             d_bias: before.d_bias.as_deref().map(widen),
         };
-        reference::backward(&params, &x, &widen(&d_out), &mut d_x, write, &mut rest.params());
+        reference::backward(Full, &params, &x, &widen(&d_out), &mut d_x, write, &mut rest.params());
         Gradients { d_x, ..rest }
     }
 }
@@ -164,13 +167,13 @@ fn reference_gradients_are_those_of_central_differences() {
             let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
                 let mut out = vec![0.0; x.len()];
                 let params = Params { kind, epsilon: 0.1, weight, bias: Some(bias) };
-                reference::forward(&params, x, &mut out);
+                reference::forward(Full, &params, x, &mut out);
                 dot(&d_out, &out)
             };
             let params = Params { kind, epsilon: 0.1, weight: &weight, bias: Some(&bias) };
             let (mut d_x, mut d_weight, mut d_bias) = (vec![9.0; x.len()], vec![0.0; width], vec![0.0; width]);
             let mut d_params = GradParams { d_weight: &mut d_weight, d_bias: Some(&mut d_bias) };
-            reference::backward(&params, &x, &d_out, &mut d_x, Write::Set, &mut d_params);
+            reference::backward(Full, &params, &x, &d_out, &mut d_x, Write::Set, &mut d_params);
             let expected = central_differences(&x, |x| loss(x, &weight, &bias));
             if kind == Kind::Layer && width == 1 {
                 assert!(d_x.iter().chain(&d_weight).all(|x| *x == 0.0), "one channel is its own mean");
@@ -241,7 +244,7 @@ fn backward_a_nan_reaches_its_row_and_its_channel() {
             let (mut d_out, mut got) = sick.backward_inputs();
             d_out[3 * width + 16] = f32::NAN;
             let mut d_x = got.d_x.clone();
-            cpu::backward(level, &sick.params(kind), &sick.x, &d_out, &mut d_x, Write::Add, &mut got.params());
+            cpu::backward(level, Full, &sick.params(kind), &sick.x, &d_out, &mut d_x, Write::Add, &mut got.params());
             assert_eq!(nans(&d_x), row, "{level} {kind:?}");
             assert_eq!(nans(&got.d_weight), [16], "{level} {kind:?}");
             assert_eq!(nans(&got.d_bias.unwrap()), [16], "{level} {kind:?}");
@@ -250,9 +253,61 @@ fn backward_a_nan_reaches_its_row_and_its_channel() {
 }
 
 #[test]
+fn in_bf16_the_input_is_rounded_and_nothing_else() {
+    for level in Level::available() {
+        for kind in KINDS {
+            let case = case(300, 33, true);
+            let rounded: Vec<f32> = case.x.iter().map(|&x| bf16::round(x)).collect();
+            let (d_out, before) = case.backward_inputs();
+            let run = |precision, x: &[f32]| {
+                let (mut out, mut got) = (vec![0.0; x.len()], before.clone());
+                let (params, mut d_x) = (case.params(kind), got.d_x.clone());
+                cpu::forward(level, precision, &params, x, &mut out);
+                cpu::backward(level, precision, &params, x, &d_out, &mut d_x, Write::Add, &mut got.params());
+                (out, d_x, got.d_weight, got.d_bias)
+            };
+            let expected = run(Full, &rounded);
+            assert!(run(Bf16, &case.x) == expected && run(Bf16, &rounded) == expected, "{level} {kind:?}");
+            assert!(run(Full, &case.x) != expected, "{level} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn the_reference_rounds_what_the_cpu_rounds() {
+    for kind in KINDS {
+        let case = case(300, 33, true);
+        let (weight, bias) = (widen(&case.weight), case.bias.as_deref().map(widen));
+        let params = Params { kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
+        let (d_out, before) = case.backward_inputs();
+        let (mut expected, mut out) = (vec![0.0; case.x.len()], vec![0.0; case.x.len()]);
+        let (mut d_x, mut got) = (vec![0.0; case.x.len()], vec![0.0; case.x.len()]);
+        let (mut d_weight, mut wide) = (before.d_weight.clone(), widen(&before.d_weight));
+        reference::forward(Bf16, &params, &widen(&case.x), &mut expected);
+        let mut d_params = GradParams { d_weight: &mut wide, d_bias: None };
+        reference::backward(
+            Bf16,
+            &Params { bias: None, ..params },
+            &widen(&case.x),
+            &widen(&d_out),
+            &mut d_x,
+            Write::Set,
+            &mut d_params,
+        );
+        let params = Params { bias: None, ..case.params(kind) };
+        cpu::forward(Level::widest(), Bf16, &case.params(kind), &case.x, &mut out);
+        let mut d_params = GradParams { d_weight: &mut d_weight, d_bias: None };
+        cpu::backward(Level::widest(), Bf16, &params, &case.x, &d_out, &mut got, Write::Set, &mut d_params);
+        assert_close("forward", &out, &expected, 2e-6);
+        assert_close("x", &got, &d_x, 4e-6);
+        assert_close("weight", &d_weight, &wide, 4e-6);
+    }
+}
+
+#[test]
 #[should_panic(expected = "length of the bias's gradient")]
 fn a_gradient_of_no_bias_is_refused() {
     let params = Params { kind: Kind::Rms, epsilon: 1e-5, weight: &[1.0], bias: None };
     let mut d_params = GradParams { d_weight: &mut [0.0], d_bias: Some(&mut [0.0]) };
-    cpu::backward(Level::PORTABLE, &params, &[1.0], &[1.0], &mut [0.0], Write::Set, &mut d_params);
+    cpu::backward(Level::PORTABLE, Full, &params, &[1.0], &[1.0], &mut [0.0], Write::Set, &mut d_params);
 }

@@ -6,6 +6,7 @@ use super::{
     Vector,
     vector::{INFINITE_EXPONENT, ZERO_EXPONENT},
 };
+use crate::bf16::{BELOW_HALF, KEPT, QUIET};
 
 /// Eight `f32` lanes in a 256-bit register.
 #[derive(Clone, Copy)]
@@ -105,6 +106,22 @@ impl Vector for Avx2 {
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(whole.0), _mm256_set1_epi32(127));
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased));
             Self(_mm256_mul_ps(self.0, power))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn to_bf16(self) -> Self {
+        // SAFETY: the machine has AVX2; no memory is touched.
+        unsafe {
+            let bits = _mm256_castps_si256(self.0);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(BELOW_HALF.cast_signed()));
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(QUIET.cast_signed()));
+            let sum = _mm256_castsi256_ps(_mm256_add_epi32(bits, half));
+            let sum = _mm256_blendv_ps(sum, _mm256_castsi256_ps(quiet), nan);
+            let kept = _mm256_castsi256_ps(_mm256_set1_epi32(KEPT.cast_signed()));
+            Self(_mm256_and_ps(sum, kept))
         }
     }
 

@@ -3,10 +3,11 @@
 use std::arch::x86_64::*;
 
 use super::Vector;
+use crate::bf16::{BELOW_HALF, KEPT, QUIET};
 
 /// Sixteen `f32` lanes in a 512-bit register.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(__m512);
+pub(crate) struct Avx512(pub(super) __m512);
 
 /// A mask of the first `n` lanes, or of all when there are fewer.
 #[inline(always)]
@@ -79,6 +80,21 @@ impl Vector for Avx512 {
             // What is left of infinity is zero here, where a subtraction would make it NaN.
             let rest = _mm512_reduce_ps::<NEAREST>(self.0);
             (Self(rest), Self(_mm512_sub_ps(self.0, rest)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn to_bf16(self) -> Self {
+        // SAFETY: the machine has AVX-512 F and DQ; no memory is touched.
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(BELOW_HALF.cast_signed()));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(QUIET.cast_signed()));
+            let sum = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
+            let kept = _mm512_and_si512(sum, _mm512_set1_epi32(KEPT.cast_signed()));
+            Self(_mm512_castsi512_ps(kept))
         }
     }
 

@@ -28,6 +28,9 @@ pub(crate) enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512 with products of pairs of bf16: all else is as without them.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 impl Level {
@@ -45,6 +48,9 @@ impl Level {
                 levels.push(Self(Kind::Avx2));
                 if has!("avx512f") && has!("avx512dq") && has!("avx512bw") && has!("avx512vl") {
                     levels.push(Self(Kind::Avx512));
+                    if has!("avx512bf16") {
+                        levels.push(Self(Kind::Avx512Bf16));
+                    }
                 }
             }
         }
@@ -87,6 +93,8 @@ impl Level {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => "avx512-bf16",
         }
     }
 
@@ -97,7 +105,16 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => Avx512::LANES,
+            Kind::Avx512 | Kind::Avx512Bf16 => Avx512::LANES,
+        }
+    }
+
+    /// The level whose results these are where nothing is rounded to bf16: what is said of results in f32.
+    pub fn without_bf16(self) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => Self(Kind::Avx512),
+            kind => Self(kind),
         }
     }
 

@@ -6,12 +6,16 @@
 //! has.
 //!
 //! Results at one level do not depend on anything but the inputs; results at two levels differ by rounding, since
-//! the portable level has no fused multiply-add on x86-64 and since lane counts order sums differently.
+//! the portable level has no fused multiply-add on x86-64 and since lane counts order sums differently. AVX-512 BF16
+//! is AVX-512 with one more instruction, which products of [bf16](crate::backend::Precision) operands use: all that
+//! is f32 has the same bits at both.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
 pub(crate) mod level;
 mod math;
 mod portable;
@@ -65,7 +69,7 @@ macro_rules! simd_entry {
             unsafe {
                 match level.kind() {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::simd::level::Kind::Avx512 => avx512($($arg),*),
+                    $crate::simd::level::Kind::Avx512 | $crate::simd::level::Kind::Avx512Bf16 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     $crate::simd::level::Kind::Avx2 => avx2($($arg),*),
                     $crate::simd::level::Kind::Portable => $body::<$crate::simd::Portable>($($arg),*),

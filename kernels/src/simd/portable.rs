@@ -4,6 +4,7 @@ use super::{
     Vector,
     vector::{INFINITE_EXPONENT, ZERO_EXPONENT},
 };
+use crate::bf16;
 
 /// Eight `f32` lanes as an array.
 #[derive(Clone, Copy)]
@@ -130,6 +131,11 @@ impl Vector for Portable {
             let biased = w as i32 + 127;
             x * f32::from_bits((biased << 23).cast_unsigned())
         })
+    }
+
+    #[inline(always)]
+    unsafe fn to_bf16(self) -> Self {
+        self.map(bf16::round)
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! The vector functions against f64, at every level of this machine.
 
 use super::{Level, MAX_LANES, Vector, math};
+use crate::bf16;
 
 #[derive(Clone, Copy, Debug)]
 enum Function {
@@ -140,5 +141,33 @@ fn each_register_has_its_own_sum() {
         unsafe { sum_each(level, &numbers, &mut sums) };
         let expected: Vec<f32> = numbers.chunks(level.lanes()).take(8).map(|lanes| lanes.iter().sum()).collect();
         assert_eq!(sums[..], expected, "{level}");
+    }
+}
+
+#[inline(always)]
+unsafe fn to_bf16_body<V: Vector>(x: &[f32; MAX_LANES], out: &mut [f32; MAX_LANES]) {
+    for d in (0..MAX_LANES).step_by(V::LANES) {
+        // SAFETY: a whole vector follows `d`.
+        unsafe { V::load(x.as_ptr().add(d)).to_bf16().store(out.as_mut_ptr().add(d)) };
+    }
+}
+
+simd_entry! {
+    unsafe fn to_bf16(x: &[f32; MAX_LANES], out: &mut [f32; MAX_LANES]) = to_bf16_body
+}
+
+/// Ties, subnormals, the largest numbers, infinities and NaN.
+#[test]
+fn every_level_rounds_to_the_same_bf16() {
+    let uppers = [0x0000, 0x0001, 0x007f, 0x0080, 0x3f80, 0x3f81, 0x42ff, 0x7f7e, 0x7f7f, 0x7f80, 0x7f81, 0x7fff];
+    let lowers = [0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff];
+    let bits = uppers.into_iter().flat_map(|upper: u32| lowers.map(|lower| upper << 16 | lower));
+    for x in bits.flat_map(|bits| [bits, bits | 1 << 31]).map(f32::from_bits) {
+        for level in Level::available() {
+            let mut out = [0.0; MAX_LANES];
+            // SAFETY: the body reads and writes the arrays alone.
+            unsafe { to_bf16(level, &[x; MAX_LANES], &mut out) };
+            assert_eq!(out.map(f32::to_bits), [bf16::round(x).to_bits(); MAX_LANES], "{level} {:x}", x.to_bits());
+        }
     }
 }

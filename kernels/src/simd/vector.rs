@@ -53,6 +53,8 @@ pub(crate) trait Vector: Copy {
     /// `self × 2^whole` for whole numbers out of [`split_whole`](Self::split_whole); results below the normal range may
     /// flush to zero, those above it to infinity.
     unsafe fn scale_by_power_of_two(self, whole: Self) -> Self;
+    /// Every lane [rounded to bf16](crate::bf16), the same bits on every machine.
+    unsafe fn to_bf16(self) -> Self;
     /// Asks for the cache line at an address, which need not be valid.
     unsafe fn prefetch(from: *const f32);
     /// The sum of the lanes, in an order that depends on the machine alone.

@@ -101,7 +101,7 @@ struct SettingArgs {
     /// Steps between validations; 0 for none
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     validate_every: Option<u64>,
-    /// Any other setting, as model.n_layer=8 or objective.random_ids=bases [repeatable]
+    /// Any other setting, as model.n_layer=8, run.precision=bf16 or objective.random_ids=bases [repeatable]
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, Value)>,
 }

@@ -101,7 +101,7 @@ impl<B: Backend> Trainee<B> {
         scratch: &'a mut TrainScratch<B::Scalar>,
     ) -> &'a [B::Scalar] {
         let model = &self.model;
-        let stream = &mut scratch.kept.streams[model.layers.len() * model.tables.len() + strand];
+        let stream = &mut scratch.kept.streams[strand];
         let normed = &mut scratch.forward.mixed[0];
         model.backend.norm(&model.norm_f.params(), stream.part(span), normed.get(span.len()));
         normed.filled(span.len())

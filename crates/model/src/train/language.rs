@@ -99,8 +99,7 @@ impl<B: Backend> Trainee<B> {
         let (model, backend) = (&self.model, &self.model.backend);
         let (d, rows) = (model.config().d_model, span.len());
         let TrainScratch { forward: Scratch { mixed, logits, .. }, adjoints, kept } = &mut *scratch;
-        let first = model.layers.len() * model.tables.len();
-        let streams = &mut kept.streams[first..];
+        let streams = &mut kept.streams;
         for (stream, normed) in streams.iter_mut().zip(&mut *mixed) {
             backend.norm(&model.norm_f.params(), stream.part(span), normed.get(rows));
         }

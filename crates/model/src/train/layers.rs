@@ -37,7 +37,7 @@ impl<B: Backend> Trainee<B> {
         meter: &mut Meter<'_>,
     ) -> ControlFlow<()> {
         let strands = self.model.tables.len();
-        for (strand, stream) in scratch.kept.streams[..strands].iter_mut().enumerate() {
+        for (strand, stream) in scratch.kept.streams.iter_mut().enumerate() {
             self.model.embed(strand, ids, stream.get(ids.len()));
         }
         for i in 0..self.model.layers.len() {
@@ -59,9 +59,8 @@ impl<B: Backend> Trainee<B> {
         let TrainScratch { forward, kept, .. } = scratch;
         let (strands, len) = (self.model.tables.len(), length(spans));
         let at = index * strands + strand;
-        let (before, after) = kept.streams.split_at_mut(at + strands);
-        let stream = after[0].get(len);
-        stream.copy_from_slice(before[at].filled(len));
+        let stream = kept.streams[strand].get(len);
+        kept.inputs[at].keep(stream, len);
         let states = &mut kept.states[at];
         states.clear();
         states.reserve_exact(spans.len());
@@ -90,8 +89,7 @@ impl<B: Backend> Trainee<B> {
                 self.backward_layer(i, strand, spans, scratch, gradients, meter)?;
             }
         }
-        let last = self.model.layers.len() * strands;
-        for (strand, d_stream) in scratch.kept.streams[last..].iter().enumerate() {
+        for (strand, d_stream) in scratch.kept.streams.iter().enumerate() {
             let d_table = gradients.table_mut(strand);
             self.model.backend.embedding_backward(ids, d_stream.filled(ids.len()), d_table);
         }
@@ -110,8 +108,7 @@ impl<B: Backend> Trainee<B> {
         let TrainScratch { forward, adjoints, kept } = scratch;
         let (strands, len) = (self.model.tables.len(), length(spans));
         let at = index * strands + strand;
-        let (streams, last) = kept.streams.split_at_mut(self.model.layers.len() * strands);
-        let (residual, d_out) = (streams[at].filled(len), &mut last[strand]);
+        let (input, d_out) = (&mut kept.inputs[at], &mut kept.streams[strand]);
         let d_in = kept.d_stream.get(len);
         d_in.copy_from_slice(d_out.filled(len));
 
@@ -124,7 +121,7 @@ impl<B: Backend> Trainee<B> {
                 let elements = spans[i].start * layer.width()..spans[i].end * layer.width();
                 let passage = Passage {
                     chunk: Chunk { start: spans[i].start as u64, backwards },
-                    residual: &residual[elements.clone()],
+                    residual: input.part(&spans[i], &mut kept.widened),
                     d_out: &d_out.filled(len)[elements.clone()],
                     d_in: &mut d_in[elements],
                     entering: &kept.states[at][i],
@@ -150,7 +147,7 @@ impl<B: Backend> Trainee<B> {
         gradients: &mut Gradients<B::Scalar>,
     ) {
         let model = &self.model;
-        let stream = scratch.kept.streams[model.layers.len() * model.tables.len() + strand].part(span);
+        let stream = scratch.kept.streams[strand].part(span);
         let d_stream = scratch.adjoints.d_normed.get(span.len());
         let norm_f = &mut gradients.weights.norm_f;
         model.norm_f.backward(&model.backend, stream, d_normed, d_stream, Write::Set, norm_f);

@@ -1,22 +1,28 @@
 //! What gradients take in memory.
 
-use longstrand_kernels::backend::Scalar;
+use longstrand_kernels::backend::{Precision, Scalar};
 
 use super::TrainScratch;
+use super::kept::Input;
 use crate::checkpoint::TensorSpec;
 use crate::config::{Config, Directions, Head, MixerConfig};
 use crate::encode::Chunking;
 use crate::strand;
 
-pub(super) fn chunk_positions<S: Scalar>(config: &Config, chunking: Chunking, length: usize) -> usize {
-    chunking.positions(length, TrainScratch::<S>::bytes_per_position(config), config.is_causal())
+pub(super) fn chunk_positions<S: Scalar>(
+    config: &Config,
+    precision: Precision,
+    chunking: Chunking,
+    length: usize,
+) -> usize {
+    chunking.positions(length, TrainScratch::<S>::bytes_per_position(config, precision), config.is_causal())
 }
 
 /// Bytes that the gradients of one sequence take at their height, by what they are for. What an optimizer keeps is not among
 /// them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TrainMemory {
-    /// The residual stream before every layer and after the last, of every strand: what grows with the length.
+    /// The residual stream and the input of every layer, of every strand: what grows with the length.
     pub streams: u64,
     /// States at the borders of chunks.
     pub states: u64,
@@ -24,23 +30,24 @@ pub struct TrainMemory {
     pub working_set: u64,
     /// [`Gradients`](super::Gradients).
     pub gradients: u64,
-    /// The weights made ready for both ways, [`Trainee`](super::Trainee).
+    /// The weights made ready for both ways, [`Trainee`](super::Trainee): at most, as a processor may keep them in bf16.
     pub weights: u64,
 }
 
 impl TrainMemory {
     /// What a sequence of `length` positions takes.
-    pub fn of<S: Scalar>(config: &Config, chunking: Chunking, length: usize) -> Self {
-        let chunk = chunk_positions::<S>(config, chunking, length);
+    pub fn of<S: Scalar>(config: &Config, precision: Precision, chunking: Chunking, length: usize) -> Self {
+        let chunk = chunk_positions::<S>(config, precision, chunking, length);
         let scalar = size_of::<S>() as u64;
         let strands = strand::strands(config.rcps.as_ref()) as u64;
-        let streams = (config.n_layer as u64 + 1) * strands + 1;
+        let input = Input::<S>::element_bytes(precision) as u64;
+        let of_element = config.n_layer as u64 * strands * input + (strands + 1) * scalar;
         let states = config.n_layer as u64 * strands * length.div_ceil(chunk) as u64 * branches(config);
         let working_set =
-            (chunk * TrainScratch::<S>::bytes_per_position(config)) as u64 + scan_bytes::<S>(config, chunk);
+            (chunk * TrainScratch::<S>::bytes_per_position(config, precision)) as u64 + scan_bytes::<S>(config, chunk);
         let (prepared, gradients) = (prepared_values(config), gradient_values(config));
         Self {
-            streams: streams * (length * config.d_model) as u64 * scalar,
+            streams: of_element * (length * config.d_model) as u64,
             states: states * state_values(config) * scalar,
             working_set,
             weights: prepared * scalar,
@@ -117,7 +124,7 @@ fn scan_bytes<S: Scalar>(config: &Config, chunk: usize) -> u64 {
 mod tests {
     use std::{ops::ControlFlow, path::Path};
 
-    use longstrand_kernels::Reference;
+    use longstrand_kernels::{Backend, Cpu, Reference, simd::Level};
 
     use super::*;
     use crate::checkpoint::Checkpoint;
@@ -139,11 +146,17 @@ mod tests {
 
     #[test]
     fn what_is_foreseen_is_what_a_sequence_allocates() {
+        check(Reference);
+        check(Cpu::with_precision(Level::widest(), Precision::Bf16));
+    }
+
+    fn check<B: Backend>(backend: B) {
         const LEN: usize = 20;
+        let precision = backend.precision();
         for case in CASES {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case);
             let Checkpoint { config, weights, .. } = Checkpoint::load(folder).unwrap();
-            let trainee = Trainee::new(Reference, &config, &weights);
+            let trainee = Trainee::new(backend.clone(), &config, &weights);
             for chunk in [6, LEN] {
                 let chunking = Chunking::Positions(chunk.try_into().unwrap());
                 let (mut scratch, mut gradients) = (trainee.scratch(), Gradients::new(&config, &weights));
@@ -155,8 +168,8 @@ mod tests {
                     let d_logits = vec![1.0; classified.logits().len()];
                     classified.backward(&d_logits, &mut gradients);
                 }
-                let foreseen = TrainMemory::of::<f64>(&config, chunking, LEN);
-                let expected = foreseen.scratch() - scan_bytes::<f64>(&config, chunk);
+                let foreseen = TrainMemory::of::<B::Scalar>(&config, precision, chunking, LEN);
+                let expected = foreseen.scratch() - scan_bytes::<B::Scalar>(&config, chunk);
                 assert_eq!(scratch.bytes() as u64, expected, "{case} in chunks of {chunk}");
                 assert_eq!(gradients.bytes() as u64, foreseen.gradients, "{case}");
             }

@@ -1,6 +1,7 @@
 //! Buffers that gradients are computed in, kept from call to call.
 
-use longstrand_kernels::{Backend, backend::Scalar};
+use longstrand_kernels::Backend;
+use longstrand_kernels::backend::{Precision, Scalar};
 
 use super::kept::Kept;
 use crate::config::{Config, Head, MixerConfig};
@@ -18,9 +19,10 @@ pub struct TrainScratch<S> {
 }
 
 impl<S: Scalar> TrainScratch<S> {
-    /// Empty buffers of the widths that a model needs.
-    pub fn new(config: &Config) -> Self {
-        Self { forward: Scratch::new(config), adjoints: Adjoints::new(config), kept: Kept::new(config) }
+    /// Empty buffers of the widths that a model needs, for a backend of a precision.
+    pub fn new(config: &Config, precision: Precision) -> Self {
+        let kept = Kept::new(config, precision);
+        Self { forward: Scratch::new(config), adjoints: Adjoints::new(config), kept }
     }
 
     /// Bytes that it holds.
@@ -30,14 +32,14 @@ impl<S: Scalar> TrainScratch<S> {
     }
 
     /// Bytes that a position of a chunk takes.
-    pub(super) fn bytes_per_position(config: &Config) -> usize {
+    pub(super) fn bytes_per_position(config: &Config, precision: Precision) -> usize {
         let (forward, adjoints) = (Scratch::<S>::new(config), Adjoints::<S>::new(config));
         // A head that classifies norms one strand at a time, and no pass writes the streams' published form.
         let normed = if matches!(config.head, Head::SequenceClassification { .. }) { 1 } else { 2 };
         let unused = [&forward.halves, &forward.residual].into_iter().chain(forward.mixed.iter().skip(normed));
         let width = |planes: &mut dyn Iterator<Item = &Plane<S>>| planes.map(Plane::width).sum::<usize>();
         let all = width(&mut forward.planes().chain(adjoints.planes()));
-        (all - width(&mut unused.into_iter())) * size_of::<S>()
+        (all - width(&mut unused.into_iter()) + Kept::<S>::widened_width(config, precision)) * size_of::<S>()
     }
 }
 

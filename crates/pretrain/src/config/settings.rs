@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use longstrand_kernels::backend;
 use serde::{Deserialize, Serialize};
 
 use super::ModelSettings;
@@ -278,14 +279,24 @@ impl Default for RunSettings {
     }
 }
 
-/// What activations are computed in. Weights, gradients and sums are f32 in either case.
+/// What a step multiplies. Weights, sums, scans, losses, gradients and the optimizer are f32 in either case.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Single precision.
     F32,
-    /// Brain floats, 8 bits of mantissa.
+    /// Brain floats, of eight significant bits: what matrix products and norms read is rounded, and layer inputs are kept
+    /// so.
     Bf16,
+}
+
+impl From<Precision> for backend::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Full,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// How held-out bases are watched.

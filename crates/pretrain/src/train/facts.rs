@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Backend, Cpu, backend::Precision};
 use longstrand_model::Watch;
 use longstrand_seq::digest::{FileDigest, digests};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ impl Inputs {
     }
 
     /// Compares them with those that a run was begun with, and warns of what would change the last bits.
-    pub(super) fn check(&self, facts: &Path, level: Level, ranks: usize, watch: &dyn Watch) -> Result<(), TrainError> {
+    pub(super) fn check(&self, facts: &Path, cpu: Cpu, ranks: usize, watch: &dyn Watch) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
         let before: Value = serde_json::from_slice(&text).unwrap_or_default();
         let sums = before["inputs"].as_array().into_iter().flatten().map(|input| &input["sha256"]);
@@ -48,6 +48,7 @@ impl Inputs {
                 return Err(TrainError::Input { path: path.clone(), expected, found });
             }
         }
+        let level = cpu.level();
         let simd = before["simd"].as_str().filter(|simd| *simd != level.to_string());
         let instructions = simd.map(|simd| (format!("{simd} instructions"), level.to_string()));
         let begun_by = before["ranks"].as_u64().filter(|begun_by| *begun_by != ranks as u64);
@@ -63,7 +64,7 @@ impl Inputs {
 }
 
 /// The text of `run.json`.
-pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
+pub(super) fn text(plan: &Plan, inputs: &Inputs, cpu: Cpu) -> String {
     let input = |(path, file): &(PathBuf, FileDigest)| json!({ "path": path, "sha256": file.sha256 });
     let splits: Value = plan.data.splits.iter().map(|(split, size)| (split.to_string(), Value::from(*size))).collect();
     let pool = |pool: &crate::sample::PoolSummary| {
@@ -77,10 +78,15 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, level: Level) -> String {
             "skipped_bases": pool.skipped_bases,
         })
     };
+    let precision = match cpu.precision() {
+        Precision::Full => "f32",
+        Precision::Bf16 => "bf16",
+    };
     let facts = json!({
         "program": "longstrand",
         "version": env!("CARGO_PKG_VERSION"),
-        "simd": level.to_string(),
+        "simd": cpu.level().to_string(),
+        "precision": precision,
         "ranks": plan.ranks,
         "parameters": plan.parameters,
         "memory": plan.memory.total(),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{Difference, Watch, checkpoint::NewFolder};
 use longstrand_table::Existing;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     collectives::Collectives,
-    config::{ConfigFile, Precision, Settings, resolve},
+    config::{ConfigFile, Settings, resolve},
     data::Data,
     init::initial_weights,
     split::Split,
@@ -141,14 +141,14 @@ impl Pretraining {
         let write = |path: PathBuf, text: String| replace(&path, &text).map_err(TrainError::io("write", &path));
         let is_known = folder.has_run() && folder.facts().is_file();
         if is_known {
-            inputs.check(&folder.facts(), self.level, prepared.plan.ranks, watch)?;
+            inputs.check(&folder.facts(), prepared.learner.backend(), prepared.plan.ranks, watch)?;
         }
         if self.existing == Existing::Replace {
             folder.clear()?;
         }
         write(folder.config(), settings.to_toml()?)?;
         if !is_known {
-            write(folder.facts(), facts::text(&prepared.plan, inputs, self.level))?;
+            write(folder.facts(), facts::text(&prepared.plan, inputs, prepared.learner.backend()))?;
         }
         folder.make_checkpoints()?;
         let running = self.restore(&folder, &mut prepared.learner)?;
@@ -171,27 +171,25 @@ impl Pretraining {
     }
 
     fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
-        if settings.run.precision == Precision::Bf16 {
-            return Err(TrainError::Usage("setting run.precision: a CPU trains in \"f32\", found \"bf16\"".into()));
-        }
+        let cpu = Cpu::with_precision(self.level, settings.run.precision.into());
         let data = Data::open(settings)?;
         let training = data.training(settings)?;
         let config = settings.model_config()?;
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let summary = data.summary(&training);
         let processes = (ranks, self.threads);
-        let plan = Plan::new(settings, summary, (&config, &weights), processes, self.level, self.available_memory)?;
+        let plan = Plan::new(settings, summary, (&config, &weights), processes, cpu, self.available_memory)?;
         let validator = match settings.validation.every {
             0 => None,
             _ => Some(Validator {
                 batches: data.fixed(Split::Valid, settings).map_err(TrainError::Validation)?,
                 windows: settings.validation.windows,
-                level: self.level,
+                cpu,
                 threads: self.threads,
             }),
         };
         let clip = settings.optimizer.clip;
-        let learner = Learner::new(self.level, config, weights, settings.optimizer(), clip, self.threads);
+        let learner = Learner::new(cpu, config, weights, settings.optimizer(), clip, self.threads);
         Ok(Prepared { plan, training, validator, learner, sources: data.sources, schedule: settings.schedule()? })
     }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_kernels::{Backend, Cpu, backend::Precision};
 use longstrand_model::{Chunking, Model, checkpoint::Weights, config::Config, train::TrainMemory};
 use serde::Serialize;
 
@@ -53,9 +53,15 @@ impl PlannedMemory {
     }
 
     /// What a step takes at this division of a rank's windows.
-    fn of_step(config: &Config, parameters: u64, division: Division, threads: NonZeroUsize) -> Self {
+    fn of_step(
+        config: &Config,
+        precision: Precision,
+        parameters: u64,
+        division: Division,
+        threads: NonZeroUsize,
+    ) -> Self {
         let length = usize::try_from(division.length).unwrap_or(usize::MAX);
-        let train = TrainMemory::of::<f32>(config, Chunking::Auto, length);
+        let train = TrainMemory::of::<f32>(config, precision, Chunking::Auto, length);
         Self {
             state: 3 * FLOAT * parameters,
             windows: division.at_a_time(threads) as u64 * train.scratch(),
@@ -88,7 +94,7 @@ impl Plan {
         data: DataSummary,
         (config, weights): (&Config, &Weights),
         (ranks, threads): (usize, NonZeroUsize),
-        level: Level,
+        cpu: Cpu,
         available_memory: Option<u64>,
     ) -> Result<Self, TrainError> {
         let lengths = settings.lengths()?;
@@ -100,14 +106,14 @@ impl Plan {
         divisions.iter().try_for_each(|&(from_step, division)| check_windows(from_step, division, ranks))?;
         let parameters = weights.parameter_count();
         let shares = divisions.iter().map(|(_, division)| division.largest_share(ranks));
-        let each = shares.map(|share| PlannedMemory::of_step(config, parameters, share, threads));
+        let each = shares.map(|share| PlannedMemory::of_step(config, cpu.precision(), parameters, share, threads));
         let mut memory = each.fold(PlannedMemory::default(), PlannedMemory::or_more);
         memory.sums = sums(weights, ranks);
         // A copy of the weights, their bytes twice, and those of the moments twice.
         memory.passing = memory.passing.max(7 * FLOAT * parameters);
         if settings.validation.every > 0 {
             let length = usize::try_from(settings.validation_length()?).unwrap_or(usize::MAX);
-            let model = Model::of_weights(Cpu::new(level), config.clone(), weights);
+            let model = Model::of_weights(cpu, config.clone(), weights);
             let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
             memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
         }
@@ -178,6 +184,7 @@ fn sums(weights: &Weights, ranks: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use longstrand_kernels::simd::Level;
     use longstrand_seq::Vocabulary;
 
     use super::*;
@@ -196,8 +203,9 @@ mod tests {
         assert_eq!(config.vocab_size, Config::caduceus_ph(256, 1, &Vocabulary::caduceus()).vocab_size);
         let weights = initial_weights(&config, &settings.model.initial(), 1);
         let data = DataSummary { contigs: 1, bases: 1, splits: Vec::new(), pools: Vec::new() };
-        let (threads, level) = (NonZeroUsize::new(threads).unwrap(), Level::detect().unwrap());
-        Plan::new(&settings, data, (&config, &weights), (ranks, threads), level, available)
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let cpu = Cpu::with_precision(Level::detect().unwrap(), settings.run.precision.into());
+        Plan::new(&settings, data, (&config, &weights), (ranks, threads), cpu, available)
     }
 
     #[test]
@@ -208,6 +216,17 @@ mod tests {
         let long = plan(&[Flag::new("data.length", 1 << 17)], 4, None);
         assert!(long.memory.windows > 16 * one.memory.windows);
         assert!(four.check().is_ok());
+    }
+
+    #[test]
+    fn bf16_halves_what_is_kept_of_every_layer() {
+        let long = Flag::new("data.length", 1 << 18);
+        let [full, half] = ["f32", "bf16"]
+            .map(|precision| plan(&[long.clone(), Flag::new("run.precision", precision)], 1, None).memory);
+        // One layer's inputs in two bytes rather than four, and a chunk of them widened.
+        let (width, chunk) = (256, 1 << 14);
+        assert!(half.windows < full.windows - width * ((1 << 18) * 2 - 4 * chunk), "{half:?} {full:?}");
+        assert_eq!((half.state, half.gradients), (full.state, full.gradients));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Broken> {
 mod tests {
     use std::num::NonZeroUsize;
 
-    use longstrand_kernels::simd::Level;
+    use longstrand_kernels::{Cpu, simd::Level};
 
     use super::*;
     use crate::{init::initial_weights, optimizer::AdamWOptions};
@@ -154,7 +154,7 @@ mod tests {
         let config = Config::mamba(8, 2, &Vocabulary::caduceus());
         let weights = initial_weights(&config, &Default::default(), seed);
         let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
-        Learner::new(Level::detect().unwrap(), config, weights, options, 1.0, NonZeroUsize::MIN)
+        Learner::new(Cpu::new(Level::detect().unwrap()), config, weights, options, 1.0, NonZeroUsize::MIN)
     }
 
     #[test]

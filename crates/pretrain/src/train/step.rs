@@ -9,7 +9,7 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
-use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_kernels::{Backend, Cpu};
 use longstrand_model::{
     Chunking, Crew, Meter, Watch,
     checkpoint::{TensorSpec, Weights},
@@ -55,7 +55,7 @@ pub struct StepGradients {
 impl Learner {
     /// A model with an optimizer that has not moved yet.
     pub fn new(
-        level: Level,
+        backend: Cpu,
         config: Config,
         weights: Weights,
         options: AdamWOptions,
@@ -64,9 +64,14 @@ impl Learner {
     ) -> Self {
         let specs = TensorSpec::all(&config);
         let optimizer = AdamW::new(options, specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice())));
-        let crew = Crew::new(threads, TrainScratch::new(&config));
+        let crew = Crew::new(threads, TrainScratch::new(&config, backend.precision()));
         let buckets = Buckets::new(&weights.tensors().iter().map(|x| x.len()).collect::<Vec<_>>(), Buckets::BYTES);
-        Self { backend: Cpu::new(level), config, weights, optimizer, clip, crew, sets: Vec::new(), buckets }
+        Self { backend, config, weights, optimizer, clip, crew, sets: Vec::new(), buckets }
+    }
+
+    /// What it is computed on.
+    pub fn backend(&self) -> Cpu {
+        self.backend
     }
 
     /// The model's configuration.

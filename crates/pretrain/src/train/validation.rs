@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_kernels::Cpu;
 use longstrand_model::Watch;
 
 use super::{TrainError, Validation, division::share, saved, step::Learner};
@@ -22,7 +22,8 @@ const BATCH: u64 = 1 << 16;
 pub(super) struct Validator {
     pub(super) batches: Batches,
     pub(super) windows: u32,
-    pub(super) level: Level,
+    /// What the model learns on, so that it is measured as it learns.
+    pub(super) cpu: Cpu,
     pub(super) threads: NonZeroUsize,
 }
 
@@ -63,7 +64,7 @@ impl Validator {
         watch: &dyn Watch,
     ) -> Result<Tally, TrainError> {
         let checkpoint = saved::model(learner)?;
-        let evaluator = Evaluator::new(&checkpoint, Cpu::new(self.level), self.threads);
+        let evaluator = Evaluator::new(&checkpoint, self.cpu, self.threads);
         let mut evaluator = evaluator.expect("what is pretrained is a language model");
         let mut tally = Tally::default();
         let at_a_time = (BATCH / self.batches.sampler().length(0)).clamp(1, u64::from(u32::MAX)) as u32;

@@ -1,18 +1,21 @@
-//! The gradient of a weight in f32: a product summed over positions, on a register tile.
+//! The gradient of a weight: a product summed over positions in f32, on a register tile.
 //!
 //! Positions are taken in stretches of [`TILE`]. A task owns a part of the gradient; for each stretch it copies its
 //! columns of `d_out` and of `x` into panels that are read in a straight line, and a tile of `Vector::TILE_ROWS`
 //! outputs by two vectors of inputs stays in registers through the stretch, then is added to the gradient in memory.
 //! So an element is made of the same operations in the same order whatever part it lies in, and its error grows with
 //! the number of stretches, not of positions. The panels of a task are at most 304 KiB: they fit the second-level
-//! cache.
+//! cache. Operands that are rounded are rounded on their way into the panels, those of a lane being positions that
+//! follow each other.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::operands::{Form, Operands, product_entry};
 use crate::{
     Rows, TILE,
+    backend::Precision,
     simd::{Level, MAX_LANES, Vector, add_row, simd_entry},
     sums::BlockSums,
     tasks::SHARED,
@@ -31,6 +34,7 @@ const UNIT: (usize, usize) = (12, 2 * MAX_LANES);
 /// Panics if the lengths do not fit.
 pub fn weight_gradient(
     level: Level,
+    precision: Precision,
     d_out: Rows<'_, f32>,
     x: Rows<'_, f32>,
     d_weight: &mut [f32],
@@ -38,6 +42,7 @@ pub fn weight_gradient(
 ) {
     crate::linear::check_gradient(&d_out, &x, d_weight, d_bias.as_deref());
     let (outputs, inputs) = grid(d_out.len(), d_out.width(), x.width());
+    let form = Form::of(level, precision);
     let gradient = Gradient { d_out, x, d_weight: d_weight.as_mut_ptr() };
     let task = |i: usize| {
         let part = Part {
@@ -45,8 +50,8 @@ pub fn weight_gradient(
             inputs: share(x.width(), UNIT.1, i % inputs, inputs),
         };
         // SAFETY: `check_gradient` holds every output and input of the part inside `d_out`, `x` and `d_weight`, and
-        // two parts have no element of the gradient in common.
-        unsafe { add_products(level, gradient, part) };
+        // two parts have no element of the gradient in common; the form is the level's.
+        unsafe { add_products(level, form, gradient, part) };
     };
     match outputs * inputs {
         1 => task(0),
@@ -100,26 +105,30 @@ struct Part {
     inputs: Range<usize>,
 }
 
-simd_entry! {
+product_entry! {
     unsafe fn add_products(gradient: Gradient<'_>, part: Part) = body
 }
 
 #[inline(always)]
-unsafe fn body<V: Vector>(gradient: Gradient<'_>, part: Part) {
-    let mut d_out = vec![0.0; part.outputs.len() * TILE];
-    let mut x = vec![0.0; part.inputs.len().next_multiple_of(UNIT.1) * TILE];
+unsafe fn body<O: Operands>(gradient: Gradient<'_>, part: Part) {
+    let most = TILE.div_ceil(O::DEPTH);
+    let mut d_out = vec![0.0; part.outputs.len() * most];
+    let mut x = vec![0.0; part.inputs.len().next_multiple_of(UNIT.1) * most];
     for start in (0..gradient.x.len()).step_by(TILE) {
-        let len = (gradient.x.len() - start).min(TILE);
+        let end = (start + TILE).min(gradient.x.len());
+        let len = (end - start).div_ceil(O::DEPTH);
         for t in 0..len {
+            let first = start + t * O::DEPTH;
+            let second = (O::DEPTH == 2 && first + 1 < end).then_some(first + 1);
             // SAFETY: the columns lie inside the rows, and the panels hold as many columns of `TILE` positions, those
             // of `x` in whole units.
             unsafe {
-                pack_d_out::<V>(&gradient.d_out.row(start + t)[part.outputs.clone()], len, t, d_out.as_mut_ptr());
-                pack_x::<V>(&gradient.x.row(start + t)[part.inputs.clone()], len, t, x.as_mut_ptr());
+                pack_d_out::<O>(columns(gradient.d_out, first, second, &part.outputs), len, t, d_out.as_mut_ptr());
+                pack_x::<O>(columns(gradient.x, first, second, &part.inputs), len, t, x.as_mut_ptr());
             }
         }
-        // SAFETY: the panels hold the part's columns of `len` positions.
-        unsafe { add_stretch::<V>(gradient, &part, len, d_out.as_ptr(), x.as_ptr()) };
+        // SAFETY: the panels hold the part's columns of `len` lanes.
+        unsafe { add_stretch::<O>(gradient, &part, len, d_out.as_ptr(), x.as_ptr()) };
     }
 }
 
@@ -135,44 +144,63 @@ fn panel_height<V: Vector>(left: usize) -> usize {
     height
 }
 
-/// Copies position `t` of `len` into panels `[len, height]`, one after the other.
+/// The columns of a position, and where those of the next are that share its lanes.
+type Columns<'a> = (&'a [f32], Option<*const f32>);
+
+fn columns<'a>(rows: Rows<'a, f32>, first: usize, second: Option<usize>, columns: &Range<usize>) -> Columns<'a> {
+    (&rows.row(first)[columns.clone()], second.map(|t| rows.row(t)[columns.clone()].as_ptr()))
+}
+
+/// `n` lanes of columns from number `i` on.
 #[inline(always)]
-unsafe fn pack_d_out<V: Vector>(row: &[f32], len: usize, t: usize, panels: *mut f32) {
-    let mut j = 0;
-    while j < row.len() {
-        let height = panel_height::<V>(row.len() - j);
+unsafe fn lanes_of<O: Operands>((row, next): Columns<'_>, i: usize, n: usize) -> O::Vector {
+    // SAFETY: the caller promises `n` columns from `i` on; both rows have the same.
+    unsafe {
+        let first = O::Vector::load_first(row.as_ptr().add(i), n);
+        let second = match next {
+            Some(next) => O::Vector::load_first(next.add(i), n),
+            None => O::Vector::splat(0.0),
+        };
+        O::join([first, second])
+    }
+}
+
+/// Copies lanes `t` of `len` into panels `[len, height]`, one after the other.
+#[inline(always)]
+unsafe fn pack_d_out<O: Operands>(columns: Columns<'_>, len: usize, t: usize, panels: *mut f32) {
+    let (mut j, n) = (0, columns.0.len());
+    while j < n {
+        let height = panel_height::<O::Vector>(n - j);
         // SAFETY: `height` columns follow `j`, which are no more than a vector, and panels before this one hold
-        // `j` columns of `len` positions.
-        unsafe {
-            V::load_first(row.as_ptr().add(j), height).store_first(panels.add(j * len + t * height), height);
-        }
+        // `j` columns of `len` lanes.
+        unsafe { lanes_of::<O>(columns, j, height).store_first(panels.add(j * len + t * height), height) };
         j += height;
     }
 }
 
-/// Copies position `t` of `len` into panels `[len, 2 vectors]`, one after the other, the last filled up with zeros.
+/// Copies lanes `t` of `len` into panels `[len, 2 vectors]`, one after the other, the last filled up with zeros.
 #[inline(always)]
-unsafe fn pack_x<V: Vector>(row: &[f32], len: usize, t: usize, panels: *mut f32) {
-    let width = 2 * V::LANES;
-    for k in (0..row.len()).step_by(V::LANES) {
-        let lanes = (row.len() - k).min(V::LANES);
+unsafe fn pack_x<O: Operands>(columns: Columns<'_>, len: usize, t: usize, panels: *mut f32) {
+    let (width, n) = (2 * O::Vector::LANES, columns.0.len());
+    for k in (0..n).step_by(O::Vector::LANES) {
+        let lanes = (n - k).min(O::Vector::LANES);
         // SAFETY: `lanes` columns follow `k`, and a whole panel is there for each that has begun.
         unsafe {
             let to = panels.add(k / width * width * len + t * width + k % width);
-            V::load_first(row.as_ptr().add(k), lanes).store(to);
+            lanes_of::<O>(columns, k, lanes).store(to);
         }
     }
 }
 
-/// Adds the products of `len` positions to the part.
+/// Adds the products of `len` lanes of positions to the part.
 #[inline(always)]
-unsafe fn add_stretch<V: Vector>(gradient: Gradient<'_>, part: &Part, len: usize, d_out: *const f32, x: *const f32) {
+unsafe fn add_stretch<O: Operands>(gradient: Gradient<'_>, part: &Part, len: usize, d_out: *const f32, x: *const f32) {
     let (mut j, n) = (0, part.outputs.len());
     macro_rules! panels_of {
         ($($rows:literal)*) => {$(
-            while V::TILE_ROWS >= $rows && n - j >= $rows {
+            while O::Vector::TILE_ROWS >= $rows && n - j >= $rows {
                 // SAFETY: `$rows` outputs follow `j` inside the part, and their panel is at `j * len`.
-                unsafe { panel::<V, $rows>(gradient, part, j, len, d_out.add(j * len), x) };
+                unsafe { panel::<O, $rows>(gradient, part, j, len, d_out.add(j * len), x) };
                 j += $rows;
             }
         )*};
@@ -182,7 +210,7 @@ unsafe fn add_stretch<V: Vector>(gradient: Gradient<'_>, part: &Part, len: usize
 
 /// `R` outputs, from number `j` of the part on, by all inputs of the part.
 #[inline(always)]
-unsafe fn panel<V: Vector, const R: usize>(
+unsafe fn panel<O: Operands, const R: usize>(
     gradient: Gradient<'_>,
     part: &Part,
     j: usize,
@@ -190,24 +218,24 @@ unsafe fn panel<V: Vector, const R: usize>(
     d_out: *const f32,
     x: *const f32,
 ) {
-    let n_in = gradient.x.width();
-    for k in (0..part.inputs.len()).step_by(2 * V::LANES) {
-        let width = (part.inputs.len() - k).min(2 * V::LANES);
+    let (n_in, lanes) = (gradient.x.width(), O::Vector::LANES);
+    for k in (0..part.inputs.len()).step_by(2 * lanes) {
+        let width = (part.inputs.len() - k).min(2 * lanes);
         // SAFETY: the outputs and `width` inputs lie inside the part, and the panel of the inputs is at `k * len`.
         unsafe {
             let to = gradient.d_weight.add((part.outputs.start + j) * n_in + part.inputs.start + k);
-            if width > V::LANES {
-                tile::<V, R, 2>(len, d_out, x.add(k * len), to, n_in, width);
+            if width > lanes {
+                tile::<O, R, 2>(len, d_out, x.add(k * len), to, n_in, width);
             } else {
-                tile::<V, R, 1>(len, d_out, x.add(k * len), to, n_in, width);
+                tile::<O, R, 1>(len, d_out, x.add(k * len), to, n_in, width);
             }
         }
     }
 }
 
-/// `R` outputs by `C` vectors of inputs, kept in registers through `len` positions.
+/// `R` outputs by `C` vectors of inputs, kept in registers through `len` lanes of positions.
 #[inline(always)]
-unsafe fn tile<V: Vector, const R: usize, const C: usize>(
+unsafe fn tile<O: Operands, const R: usize, const C: usize>(
     len: usize,
     d_out: *const f32,
     x: *const f32,
@@ -215,23 +243,24 @@ unsafe fn tile<V: Vector, const R: usize, const C: usize>(
     stride: usize,
     width: usize,
 ) {
-    // SAFETY: the caller promises panels of `len` positions, and `R` rows of `width` columns at `to`.
+    let lanes_of_vector = O::Vector::LANES;
+    // SAFETY: the caller promises panels of `len` lanes, and `R` rows of `width` columns at `to`.
     unsafe {
-        let mut sums = [[V::splat(0.0); C]; R];
+        let mut sums = [[O::Vector::splat(0.0); C]; R];
         for t in 0..len {
-            let x: [V; C] = std::array::from_fn(|c| V::load(x.add(t * 2 * V::LANES + c * V::LANES)));
+            let x: [O::Vector; C] = std::array::from_fn(|c| O::Vector::load(x.add((2 * t + c) * lanes_of_vector)));
             for (r, sums) in sums.iter_mut().enumerate() {
-                let d_out = V::splat(*d_out.add(t * R + r));
+                let d_out = O::Vector::splat(*d_out.add(t * R + r));
                 for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = d_out.mul_add(x, *sum);
+                    *sum = O::multiply_add(d_out, x, *sum);
                 }
             }
         }
         for (r, sums) in sums.iter().enumerate() {
             for (c, &sum) in sums.iter().enumerate() {
-                let lanes = (width - c * V::LANES).min(V::LANES);
-                let to = to.add(r * stride + c * V::LANES);
-                V::load_first(to, lanes).add(sum).store_first(to, lanes);
+                let lanes = (width - c * lanes_of_vector).min(lanes_of_vector);
+                let to = to.add(r * stride + c * lanes_of_vector);
+                O::Vector::load_first(to, lanes).add(sum).store_first(to, lanes);
             }
         }
     }
