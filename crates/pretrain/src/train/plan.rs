@@ -48,15 +48,16 @@ impl PlannedMemory {
         self.state + self.windows + self.gradients + self.passing
     }
 
-    /// What a step takes at this division of its windows.
-    fn of_step(config: &Config, parameters: u64, division: Division, threads: NonZeroUsize) -> Self {
+    /// What a step takes at this division of its windows, of a model with so many parameters.
+    pub fn of_step(config: &Config, parameters: u64, division: Division, threads: NonZeroUsize) -> Self {
         let length = usize::try_from(division.length).unwrap_or(usize::MAX);
         let train = TrainMemory::of::<f32>(config, Chunking::Auto, length);
         Self {
             state: 3 * FLOAT * parameters,
             windows: division.at_a_time(threads) as u64 * train.scratch(),
             gradients: division.gradient_sets(threads) as u64 * train.gradients,
-            passing: train.weights + FLOAT * parameters,
+            // The weights made ready are given back before the sums are put in the layout of the parameters.
+            passing: train.weights.max(FLOAT * parameters),
         }
     }
 
