@@ -104,7 +104,7 @@ fn numbers(batch: &arrow_array::RecordBatch, column: &str) -> Vec<f64> {
 
 #[test]
 fn both_methods_learn_to_tell_composition_and_are_applied_again() {
-    for family in [Family::CaduceusPh, Family::CaduceusPs] {
+    for family in [Family::CaduceusPh, Family::CaduceusPs, Family::Mamba, Family::Mamba2] {
         let place = Place::new(family);
         write_classes(&place.path("train.tsv"), 0..120);
         write_classes(&place.path("test.tsv"), 200..260);
@@ -229,6 +229,24 @@ fn intervals_of_a_genome_are_the_same_as_their_sequences() {
 }
 
 #[test]
+fn a_plan_is_printed_and_nothing_is_written() {
+    let place = Place::new(Family::Mamba);
+    write_classes(&place.path("train.tsv"), 0..40);
+    let printed = |more: &str| place.tune(&format!("--train train.tsv --dry-run -o out.out {more}")).succeeds().stdout;
+    let (full, head) = (printed("-@ 1"), printed("-@ 1 --head-only"));
+    let row = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).expect("the row").to_owned();
+        line[name.len()..].trim().to_owned()
+    };
+    assert!(row(&full, "table").ends_with("train.tsv: 40 sequences"), "{full}");
+    assert_eq!((row(&full, "longest"), row(&full, "outputs")), ("69 bases".into(), "2".into()));
+    assert_eq!(row(&full, "tuned"), "the head, then all parameters");
+    assert!(full.contains(" gradients\n") && head.contains("0.0 MiB gradients\n"), "{head}");
+    assert!(!place.path("out.out").exists());
+    place.tune("--train train.tsv --dry-run -o out.out --lr 0").fails(2, &["expected a learning rate above 0"]);
+}
+
+#[test]
 fn what_cannot_be_learned_is_told_with_file_and_line() {
     let place = Place::new(Family::CaduceusPh);
     write_classes(&place.path("good.tsv"), 0..30);
@@ -253,10 +271,9 @@ fn what_cannot_be_learned_is_told_with_file_and_line() {
     applied("none").fails(1, &["none"]);
     applied("model").fails(1, &["cannot read", "finetune.json"]);
     assert!(!place.path("out.out").exists());
-    let causal = Place::new(Family::Mamba);
-    write_classes(&causal.path("good.tsv"), 0..30);
-    causal
-        .tune("--train good.tsv --head-only -o out.out")
+    place
+        .finetune("--train good.tsv --head-only -o out.out")
+        .model(fixture::root().join("ss-mamba"))
         .fails(1, &["cannot have a classification head in its own format"]);
 }
 

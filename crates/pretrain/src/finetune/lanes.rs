@@ -9,6 +9,9 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use super::error::FineTuneError;
 
 /// Threads for many jobs.
+///
+/// A [`Crew`] keeps scratches of one kind as long as it lives. Here two kinds take turns, of passes and of gradients, and each
+/// is given back after its turn.
 pub(super) struct Lanes {
     together: ThreadPool,
     alone: Vec<ThreadPool>,
@@ -24,6 +27,11 @@ impl Lanes {
     /// Does something by all threads.
     pub(super) fn together<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.together.install(work)
+    }
+
+    /// How many jobs are under way at a time, each with a state of its own, where sequences are `longest` long.
+    pub(super) fn at_a_time(threads: NonZeroUsize, jobs: usize, longest: usize) -> usize {
+        if longest >= Crew::<()>::LONG { 1 } else { threads.get().min(jobs).max(1) }
     }
 
     /// Does the jobs, each once: side by side, or one after another by all threads where sequences are `longest` long.
