@@ -38,6 +38,8 @@ pub mod backend;
 pub mod causal_conv1d;
 pub mod closeness;
 pub mod cross_entropy;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod embedding;
 pub mod gated_norm;
 pub mod linear;
