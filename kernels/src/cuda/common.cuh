@@ -119,3 +119,37 @@ __device__ __forceinline__ float silu(float x) { return x * sigmoid(x); }
 
 // The derivative of silu, given the sigmoid.
 __device__ __forceinline__ float silu_slope(float x, float s) { return s * (1.0f + x * (1.0f - s)); }
+
+// ------------------------------------------------------------------------------------- time-contiguous rows, [B, D, L]
+
+// Elements from one row, and from one sequence, to the next.
+struct Strides {
+    i64 row;
+    i64 batch;
+};
+
+// What a block has of the rows: its channel, and eight positions a thread of its segment.
+struct Piece {
+    u32 batch;
+    u32 channel;
+    u32 segment;
+    // The first of the thread's eight positions.
+    i64 start;
+};
+
+// Blocks are in the order batch, channel, segment.
+__device__ __forceinline__ Piece piece(u32 channels, u32 segments) {
+    Piece piece;
+    const u32 row = blockIdx.x / segments;
+    piece.segment = blockIdx.x % segments;
+    piece.batch = row / channels;
+    piece.channel = row % channels;
+    // More segments than one have 256 threads each.
+    piece.start = piece.segment * (i64)2048 + threadIdx.x * 8;
+    return piece;
+}
+
+template <typename T>
+__device__ __forceinline__ T* row_of(T* data, Strides strides, u32 batch, u32 channel) {
+    return data + batch * strides.batch + channel * strides.row;
+}

@@ -33,6 +33,7 @@ mod pool;
 mod program;
 mod resources;
 mod rows;
+pub(crate) mod sums;
 #[cfg(test)]
 pub(crate) mod testing;
 mod version;
@@ -50,6 +51,7 @@ pub use nvrtc::Nvrtc;
 pub use pool::MemoryUse;
 pub use program::{Program, Targets, programs};
 pub use resources::Resources;
+pub(crate) use rows::Pieces;
 pub use rows::{TimeRows, TimeRowsMut, padded_stride};
 pub use version::Version;
 pub use view::{View, ViewMut};

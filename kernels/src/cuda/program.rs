@@ -1,6 +1,7 @@
 //! What is compiled: sources of the rooms.
 
-use super::Architecture;
+use super::{Architecture, sums};
+use crate::{causal_conv1d, embedding, norm, silu_gate};
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
 /// [`programs`].
@@ -48,7 +49,13 @@ impl Program {
 
 /// Every program of this version.
 pub fn programs() -> Vec<&'static Program> {
-    Vec::new()
+    vec![
+        &causal_conv1d::cuda::PROGRAM,
+        &embedding::cuda::PROGRAM,
+        &norm::cuda::PROGRAM,
+        &silu_gate::cuda::PROGRAM,
+        &sums::PROGRAM,
+    ]
 }
 
 #[cfg(test)]

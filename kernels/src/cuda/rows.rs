@@ -3,7 +3,7 @@
 //! Outside, in the residual stream, channels are contiguous (`[B, L, D]`), as the norms want it. A matrix product reads
 //! and writes either order, so nothing is ever transposed.
 
-use super::{Device, Element, View, ViewMut};
+use super::{Argument, Device, Element, Grid, Launch, View, ViewMut};
 
 /// Rows begin where so many elements may be read or written at once.
 const VECTOR: usize = 8;
@@ -38,10 +38,62 @@ impl Shape {
         (Self { channels: count, ..self }, first * self.stride)
     }
 
+    fn strides(self) -> Strides {
+        Strides { row: self.stride as i64, batch: self.batch_stride as i64 }
+    }
+
     fn positions(self, first: usize, len: usize) -> (Self, usize) {
         assert!(first.is_multiple_of(VECTOR), "a part that begins at {first} is not aligned");
         assert!(first + len <= self.len, "positions {first}+{len} of {}", self.len);
         (Self { len, ..self }, first)
+    }
+}
+
+/// `Strides` of `common.cuh`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Strides {
+    row: i64,
+    batch: i64,
+}
+
+// SAFETY: the struct is the one of `common.cuh`, without padding.
+unsafe impl Argument for Strides {}
+
+/// Positions that a block of a kernel over pieces of rows has at most: eight for each thread.
+const PIECE: usize = VECTOR * THREADS;
+
+/// Threads of such a block at most.
+const THREADS: usize = 256;
+
+/// How rows are cut into pieces, one a block; `piece` of `common.cuh` is the other side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Pieces {
+    /// Pieces of a row.
+    pub(crate) segments: usize,
+    /// A block for each piece, in the order batch, channel, segment.
+    pub(crate) grid: Grid,
+}
+
+impl Pieces {
+    pub(crate) fn new([batch, channels, len]: [usize; 3]) -> Self {
+        let segments = len.div_ceil(PIECE);
+        let threads = len.div_ceil(VECTOR).next_multiple_of(32).clamp(32, THREADS) as u32;
+        Self { segments, grid: Grid::line(batch * channels * segments, threads) }
+    }
+}
+
+impl<'a> Launch<'a> {
+    /// Passes rows that are only read: their address and their `Strides`.
+    pub fn rows<T: Element>(self, rows: TimeRows<'a, T>) -> Self {
+        let strides = rows.shape.strides();
+        self.input(rows.data).value(strides)
+    }
+
+    /// Passes rows that are written: their address and their `Strides`.
+    pub fn rows_mut<T: Element>(self, rows: TimeRowsMut<'a, T>) -> Self {
+        let strides = rows.shape.strides();
+        self.output(rows.data).value(strides)
     }
 }
 
@@ -181,6 +233,21 @@ mod tests {
         let (part, start) = whole.positions(64, 6);
         assert_eq!((start, part), (64, Shape { len: 6, ..whole }));
         assert_eq!(part.batch_stride, 6 * 72);
+    }
+
+    #[test]
+    fn pieces_cover_all_positions() {
+        for (len, segments, threads) in [
+            (0, 0, 32),
+            (1, 1, 32),
+            (256, 1, 32),
+            (257, 1, 64),
+            (2048, 1, 256),
+            (2049, 2, 256),
+            (1 << 40, 1 << 29, 256),
+        ] {
+            assert_eq!(Pieces::new([1, 2, len]), Pieces { segments, grid: Grid::line(2 * segments, threads) });
+        }
     }
 
     #[test]
