@@ -41,6 +41,7 @@ impl Source for DeviceMemory {
             return;
         }
         // Kernels of dropped buffers may still run. What fails here has failed before, and a later call tells it.
+        let _ = self.context.bind_to_thread();
         let _ = self.stream.synchronize();
         for block in blocks {
             // SAFETY: the block came from `allocate`, nobody holds it, and nothing is left in the stream.

@@ -111,6 +111,12 @@ impl<S: Source> Pool<S> {
     }
 }
 
+impl<S: Source> Drop for Pool<S> {
+    fn drop(&mut self) {
+        self.trim();
+    }
+}
+
 impl State {
     fn take(&mut self, bytes: u64) -> Option<u64> {
         let address = self.unused.get_mut(&bytes)?.pop()?;
@@ -152,7 +158,7 @@ mod tests {
         }
     }
 
-    impl Source for Arena {
+    impl Source for &Arena {
         type Error = ();
 
         fn allocate(&self, bytes: u64) -> Result<Option<u64>, ()> {
@@ -186,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_block_given_back_is_taken_again() {
-        let pool = Pool::new(Arena::new(1 << 20));
+        let arena = Arena::new(1 << 20);
+        let pool = Pool::new(&arena);
         let first = pool.take(1000).unwrap().unwrap();
         let address = first.address;
         assert_eq!(pool.memory(), MemoryUse { in_use: 1024, peak: 1024, cached: 0 });
@@ -202,12 +209,16 @@ mod tests {
         assert_eq!(pool.memory(), MemoryUse { in_use: 1024, peak: 1024, cached: 1024 });
         pool.trim();
         assert_eq!(pool.memory().cached, 0);
-        assert_eq!(pool.source.room.get(), (1 << 20) - 1024);
+        assert_eq!(arena.room.get(), (1 << 20) - 1024);
+        pool.give(other);
+        drop(pool);
+        assert_eq!(arena.room.get(), 1 << 20, "a pool gives all back in the end");
     }
 
     #[test]
     fn unused_blocks_make_room_before_there_is_none() {
-        let pool = Pool::new(Arena::new(4096));
+        let arena = Arena::new(4096);
+        let pool = Pool::new(&arena);
         let blocks: Vec<_> = (0..4).map(|_| pool.take(1024).unwrap().unwrap()).collect();
         assert_eq!(pool.take(1024), Ok(None));
         let mut blocks = blocks.into_iter();

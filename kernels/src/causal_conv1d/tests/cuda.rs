@@ -68,7 +68,7 @@ impl<T: Real> Case<T> {
     }
 
     /// Positions `from..to` of activations of every sequence.
-    fn positions<'a, S: Copy>(&self, x: &'a [S], from: usize, to: usize) -> Vec<S> {
+    fn positions<S: Copy>(&self, x: &[S], from: usize, to: usize) -> Vec<S> {
         let sequences = x.chunks(self.len() * self.channels);
         sequences.flat_map(|x| &x[from * self.channels..to * self.channels]).copied().collect()
     }
