@@ -2,7 +2,7 @@
 //!
 //! Nothing is linked. The driver, NVRTC and cuBLASLt are opened when they are first needed, and what is missing is a
 //! [`CudaError`]. Kernels are sources in the binary: a room declares a [`Program`], NVRTC compiles it for the card at
-//! hand the first time it is asked for, and the result is kept in the user's [cache](cache).
+//! hand the first time it is asked for, and the result is kept in the user's [cache].
 //!
 //! A [`Device`] has one stream. Everything is done on it in the order of the calls, so that a [`Buffer`] may be dropped
 //! while kernels still use it: its memory goes to whoever asks next, and their work comes later in the stream.

@@ -39,7 +39,7 @@ pub fn forward<R: Real>(table: View<'_, f32>, ids: View<'_, u8>, out: ViewMut<'_
     unsafe { launch.run() }
 }
 
-/// See the [module](super). The sums of [`BLOCK_ROWS`] positions are f32, and are added in f64. Ids outside the table
+/// See the [module](super). The sums of 512 positions are f32, and are added in f64. Ids outside the table
 /// add nothing.
 ///
 /// # Errors
