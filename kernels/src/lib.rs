@@ -2,7 +2,7 @@
 //!
 //! One folder, a *room*, is one operation: `mod.rs` states the contract (equations, shapes, dimensions, state),
 //! `reference.rs` is the equations in plain f64 loops, `cpu.rs` the vectorised f32 form with the same arguments in
-//! the same order, `tests.rs` the laws that tie them together. An operation that is only made of others is a file.
+//! the same order, `cuda.rs` the same on a GPU, `tests.rs` the laws that tie them together. An operation that is only made of others is a file.
 //!
 //! **State is a value.** The convolution and the scans take an initial state and leave the final one in its place,
 //! and run in either [`Direction`] without a flip in memory, so a sequence may be cut anywhere and go on later.
@@ -32,13 +32,16 @@
 //! | `d_x` | ∂loss/∂x | gradient of anything called `x` |
 //!
 //! Buffers are row-major with time first, `[L, D]`; [`Rows`] views one with a stride, so that a part of the columns of
-//! a wider buffer can be an argument.
+//! a wider buffer can be an argument. On a GPU that is so outside the mixers, `[B, L, D]`; inside them buffers are
+//! time-contiguous, `[B, D, L]`.
 
 pub mod backend;
 pub mod bf16;
 pub mod causal_conv1d;
 pub mod closeness;
 pub mod cross_entropy;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod embedding;
 pub mod gated_norm;
 pub mod linear;

@@ -26,6 +26,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Folders of the kernels that may have unsafe code, besides files of these names.
+const MACHINE_CODE: &[&str] = &["simd", "cpu", "cuda"];
+
 /// Members that are not published and may import everything.
 const FREE: &[&str] = &["tests", "benches"];
 
@@ -33,6 +36,7 @@ const FREE: &[&str] = &["tests", "benches"];
 const OWNED: &[(&str, &str)] = &[
     ("noodles", "crates/seq"),
     ("cudarc", "kernels"),
+    ("libloading", "kernels"),
     ("parquet", "crates/table"),
     ("arrow", "crates/table"),
     ("safetensors", "crates/model"),
@@ -112,14 +116,27 @@ fn unsafe_code_lives_in_the_kernels_alone() {
         assert!(text.contains("#![forbid(unsafe_code)]"), "{folder} does not forbid unsafe code");
     }
     let mut checked = 0;
-    for path in sources(&workspace().join("kernels/src")) {
+    let kernels = workspace().join("kernels/src");
+    for path in sources(&kernels) {
         let text = fs::read_to_string(&path).expect("a source file");
-        let is_machine_code = path.components().any(|part| part.as_os_str() == "simd" || part.as_os_str() == "cpu")
-            || path.file_name().is_some_and(|name| name == "cpu.rs");
+        let path = path.strip_prefix(&kernels).expect("a path below");
+        let is_machine_code = path.components().any(|part| MACHINE_CODE.iter().any(|name| part.as_os_str() == *name))
+            || path.file_name().is_some_and(|name| name == "cpu.rs" || name == "cuda.rs");
         checked += 1;
         assert!(is_machine_code || !has_unsafe_code(&text), "unsafe code in {}", path.display());
     }
     assert!(checked > 20);
+}
+
+#[test]
+fn cudarc_is_named_beside_the_machine_code_alone() {
+    let kernels = workspace().join("kernels/src");
+    for path in sources(&kernels) {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let path = path.strip_prefix(&kernels).expect("a path below");
+        let is_cuda = path.components().any(|part| part.as_os_str() == "cuda" || part.as_os_str() == "cuda.rs");
+        assert!(is_cuda || !text.contains("cudarc"), "{} names cudarc", path.display());
+    }
 }
 
 /// Whether a line that is no comment has the keyword.

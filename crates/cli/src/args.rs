@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn every_help_has_examples() {
         let cli = Cli::command();
-        for command in cli.get_subcommands().chain([&cli]) {
+        let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(nested).chain([&cli]) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Examples:\n  longstrand "), "{}", command.get_name());
         }

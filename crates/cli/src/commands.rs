@@ -7,6 +7,8 @@ pub mod evaluate;
 pub mod finetune;
 pub mod generate;
 pub mod inspect;
+#[cfg(feature = "cuda")]
+pub mod kernels;
 pub mod man;
 pub mod mutagenesis;
 pub mod pretrain;
@@ -39,6 +41,9 @@ pub enum Command {
     Inspect(inspect::Options),
     /// Say what this machine offers: vector instructions, threads, memory, CUDA
     Doctor(doctor::Options),
+    /// Look after the GPU kernels of this program
+    #[cfg(feature = "cuda")]
+    Kernels(kernels::Options),
     /// Print a completion script for a shell
     Completions(completions::Options),
     /// Print the manual page, or write one for each command
@@ -62,6 +67,8 @@ pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
         Command::Generate(options) => generate::run(*options, general),
         Command::Inspect(options) => inspect::run(&options),
         Command::Doctor(options) => doctor::run(&options, general),
+        #[cfg(feature = "cuda")]
+        Command::Kernels(options) => kernels::run(options),
         Command::Completions(options) => completions::run(&options),
         Command::Man(options) => man::run(&options),
     }

@@ -140,3 +140,24 @@ fn a_closed_stdout_is_code_141_without_a_word() {
         assert_eq!(message, "", "{arguments:?}");
     }
 }
+
+#[test]
+#[cfg(feature = "cuda")]
+fn an_architecture_that_is_none_is_refused() {
+    let output = run(&["kernels", "check", "--arch", "hopper"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(message.contains("expected an architecture such as sm_90, found \"hopper\""), "{message}");
+}
+
+#[test]
+#[cfg(feature = "cuda")]
+fn the_table_of_kernels_is_written_in_a_checkout_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = longstrand().args(["kernels", "check", "--update"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    let expected =
+        ["longstrand: error: there is no kernels/resources.tsv here", "longstrand: error: NVRTC was not found"];
+    assert!(expected.iter().any(|start| message.starts_with(start)), "{message}");
+}

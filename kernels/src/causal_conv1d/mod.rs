@@ -19,6 +19,9 @@
 //! A zero state is the start of a sequence. Cost: `2 · K · L · D` operations, each element of `x` is read `K` times from
 //! cache.
 //!
+//! On a GPU, inside the mixer, `x`, `out` and their gradients are time-contiguous: `[B, D, L]`, rows with a stride that
+//! is a multiple of 8 and aligned to 16 bytes. The state is `[B, D, K-1]`, in the order of positions too.
+//!
 //! # Gradients
 //!
 //! With `s[t]` the sum inside the SiLU and positions counted in the direction of the walk, from -(K-1), the first of the
@@ -41,6 +44,8 @@
 use crate::{GradRows, Rows};
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

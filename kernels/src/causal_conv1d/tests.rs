@@ -10,6 +10,8 @@ const SIZES: &[(usize, usize, bool)] = &[(1, 1, true), (5, 3, false), (16, 4, tr
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Reverse];
 
 mod backward;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 struct Case {
     channels: usize,

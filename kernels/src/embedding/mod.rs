@@ -8,6 +8,8 @@
 //!
 //! D is `out.len() / ids.len()`. Values are copied, so both implementations give the table's own bits.
 //!
+//! On a GPU the buffers are the same, and `out` may be bf16.
+//!
 //! A reverse-complement equivariant model embeds the other strand with the table of [`complement_table`]: with
 //! channels in that strand's own order, its embedding at position t is `table[comp[ids[t]]]` (Schiff et al. 2024, §4).
 //!
@@ -26,6 +28,8 @@
 use crate::backend::Scalar;
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

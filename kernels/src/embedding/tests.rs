@@ -1,6 +1,9 @@
 use super::{add_complement, complement_table, cpu, reference};
 use crate::testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen};
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 const WIDTHS: &[usize] = &[1, 3, 16, 17, 100];
 
 fn ids(len: usize, vocabulary: usize) -> Vec<u8> {

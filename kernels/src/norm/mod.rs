@@ -12,6 +12,9 @@
 //! | `bias` | `[D]`, optional |
 //! | `x`, `out` | `[L, D]` |
 //!
+//! On a GPU the buffers are the same: the norm stands outside the mixers, in the residual stream. There forward may first
+//! add what the last layer gave to the stream.
+//!
 //! Rows are independent. The cost is that of reading and writing them once.
 //!
 //! In [bf16](crate::backend::Precision) both ways read x rounded. So a caller that keeps x rounded has all that the way
@@ -35,6 +38,8 @@
 //! set or added to.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

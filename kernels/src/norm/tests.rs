@@ -7,6 +7,9 @@ use crate::{
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 const WIDTHS: &[usize] = &[1, 3, 5, 16, 17, 48, 100, 256];
 const KINDS: [Kind; 2] = [Kind::Rms, Kind::Layer];
 

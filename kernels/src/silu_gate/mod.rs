@@ -5,6 +5,9 @@
 //! | `x` | `[L, D]`, argument and result |
 //! | `z` | `[L, D]`, rows with a stride |
 //!
+//! On a GPU, inside the mixer, all buffers are time-contiguous: `[B, D, L]`, rows with a stride that is a multiple of 8
+//! and aligned to 16 bytes.
+//!
 //! # Backward
 //!
 //! With s = 1 / (1 + e^-z), so that silu(z) = z · s and s' = s · (1 - s):
@@ -20,6 +23,8 @@
 use crate::{Rows, RowsMut};
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,9 @@ use crate::{
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 const WIDTHS: &[usize] = &[1, 3, 5, 16, 17, 48, 100];
 
 /// `x [L, D]`, and `[L, D + 3]` with the gate from column 1 on.

@@ -1,7 +1,6 @@
 //! `longstrand doctor`: what this machine offers.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::thread;
 
 use longstrand_kernels::simd::{Level, SIMD_VARIABLE};
@@ -9,8 +8,7 @@ use serde_json::json;
 
 use crate::args::GeneralOptions;
 use crate::failure::write_stdout;
-use crate::machine::cache;
-use crate::machine::cuda::Cuda;
+use crate::machine::cuda::{Cuda, Gpu};
 use crate::machine::memory::Memory;
 
 /// Options of `longstrand doctor`.
@@ -53,8 +51,6 @@ struct Report {
     threads_available: Option<usize>,
     memory: Option<Memory>,
     cuda: Cuda,
-    /// Where compiled kernels would be kept.
-    cache: Option<PathBuf>,
 }
 
 impl Report {
@@ -66,7 +62,6 @@ impl Report {
             threads_available: thread::available_parallelism().ok().map(Into::into),
             memory: Memory::detect(),
             cuda: Cuda::detect(),
-            cache: cache::folder(),
         })
     }
 
@@ -83,8 +78,17 @@ impl Report {
                 "total_bytes": memory.total,
                 "available_bytes": memory.available,
             })),
-            "cuda": { "driver_library": self.cuda.library, "cards": self.cuda.cards },
-            "cache_folder": self.cache,
+            "cuda": {
+                "driver": self.cuda.driver,
+                "nvrtc": self.cuda.nvrtc,
+                "devices": self.cuda.devices.iter().map(|gpu| json!({
+                    "name": gpu.name,
+                    "architecture": gpu.architecture,
+                    "memory_bytes": gpu.memory,
+                })).collect::<Vec<_>>(),
+                "problems": self.cuda.problems,
+            },
+            "cache_folder": self.cuda.cache,
         });
         format!("{value:#}\n")
     }
@@ -100,7 +104,7 @@ impl Report {
             ("simd", format!("{} (of {}; {SIMD_VARIABLE} overrides)", self.simd, self.levels().join(", "))),
             ("threads", format!("{} (of {threads}; --threads overrides)", self.threads)),
             ("memory", memory),
-            ("cuda driver", self.cuda_row()),
+            ("cuda", self.cuda_row()),
             ("cache folder", self.cache_row()),
         ];
         rows.iter().fold(String::new(), |mut table, (name, value)| {
@@ -110,17 +114,20 @@ impl Report {
     }
 
     fn cache_row(&self) -> String {
-        let folder = self.cache.as_ref().map_or("unknown".to_string(), |path| path.display().to_string());
-        format!("{folder} (for compiled GPU kernels, of which this version makes none; LONGSTRAND_CACHE overrides)")
+        let folder = self.cuda.cache.as_ref().map_or("unknown".to_string(), |path| path.display().to_string());
+        format!("{folder} (for compiled GPU kernels; LONGSTRAND_CACHE overrides)")
     }
 
     fn cuda_row(&self) -> String {
-        let library = match &self.cuda.library {
-            Some(path) => path.display().to_string(),
-            None => "not found".to_string(),
-        };
-        let cards = self.cuda.cards.iter().map(|card| format!(", {card}")).collect::<String>();
-        format!("{library}{cards} (this version computes on the CPU)")
+        let cuda = &self.cuda;
+        let devices = cuda.devices.iter().map(|gpu| {
+            let Gpu { name, architecture, memory } = gpu;
+            format!("{name} ({architecture}, {:.1} GiB)", gib(*memory))
+        });
+        let driver = cuda.driver.iter().map(|version| format!("driver for CUDA {version}"));
+        let nvrtc = cuda.nvrtc.iter().map(|version| format!("NVRTC {version}"));
+        let facts: Vec<String> = devices.chain(driver).chain(nvrtc).chain(cuda.problems.iter().cloned()).collect();
+        format!("{} (this version computes on the CPU)", facts.join("; "))
     }
 }
 
@@ -139,8 +146,12 @@ mod tests {
             threads: 2,
             threads_available: Some(4),
             memory: Some(Memory { total: 16 << 30, available: 9 << 30 }),
-            cuda: Cuda { library: Some("/usr/lib64/libcuda.so.1".into()), cards: vec!["NVIDIA L4".into()] },
-            cache: None,
+            cuda: Cuda {
+                devices: vec![Gpu { name: "NVIDIA L4".into(), architecture: "sm_89".into(), memory: 23 << 30 }],
+                driver: Some("13.0".into()),
+                problems: vec!["NVRTC was not found".into()],
+                ..Cuda::default()
+            },
         }
     }
 
@@ -151,8 +162,8 @@ mod tests {
 simd          portable (of portable; LONGSTRAND_SIMD overrides)
 threads       2 (of 4; --threads overrides)
 memory        16.0 GiB, 9.0 GiB available
-cuda driver   /usr/lib64/libcuda.so.1, NVIDIA L4 (this version computes on the CPU)
-cache folder  unknown (for compiled GPU kernels, of which this version makes none; LONGSTRAND_CACHE overrides)
+cuda          NVIDIA L4 (sm_89, 23.0 GiB); driver for CUDA 13.0; NVRTC was not found (this version computes on the CPU)
+cache folder  unknown (for compiled GPU kernels; LONGSTRAND_CACHE overrides)
 ",
             env!("CARGO_PKG_VERSION")
         );
@@ -165,7 +176,9 @@ cache folder  unknown (for compiled GPU kernels, of which this version makes non
         assert_eq!(value["simd"]["used"], "portable");
         assert_eq!(value["threads"], json!({ "used": 2, "available": 4 }));
         assert_eq!(value["memory"]["available_bytes"], 9_u64 << 30);
-        assert_eq!(value["cuda"]["cards"][0], "NVIDIA L4");
+        assert_eq!(value["cuda"]["devices"][0]["name"], "NVIDIA L4");
+        assert_eq!(value["cuda"]["devices"][0]["memory_bytes"], 23_u64 << 30);
+        assert!(value["cuda"]["nvrtc"].is_null());
         assert!(value["cache_folder"].is_null());
     }
 }

@@ -1,0 +1,163 @@
+//! Copies between host and device, through pinned memory.
+//!
+//! The driver copies from and to pinned memory alone; what it does with other memory is slower and waits. Two halves
+//! take turns: while the device copies one, the host fills or empties the other.
+
+use std::{ffi::c_void, mem, ops::Range, slice, sync::Arc};
+
+use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result};
+
+use super::{CudaError, Device, Element, device::refused};
+
+/// Bytes of a half.
+const HALF: usize = 8 << 20;
+
+/// Pinned memory.
+pub(super) struct Staging {
+    halves: [Half; 2],
+}
+
+struct Half {
+    memory: Pinned,
+    /// When the device is done with it.
+    done: CudaEvent,
+}
+
+struct Pinned {
+    address: *mut c_void,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: the memory is the host's, owned by this value alone.
+unsafe impl Send for Pinned {}
+
+impl Pinned {
+    fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
+        context.bind_to_thread().map_err(refused("cuCtxSetCurrent"))?;
+        // SAFETY: the memory is freed once, when this value is dropped. No flags: memory that is made for writing alone
+        // is read very slowly.
+        let address = unsafe { result::malloc_host(HALF, 0) }.map_err(refused("cuMemHostAlloc"))?;
+        Ok(Self { address, context: context.clone() })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: so many bytes were allocated, the caller waited for the device, and any bytes are a `u8`: the driver
+        // gives the memory zeroed or with what was in it.
+        unsafe { slice::from_raw_parts_mut(self.address.cast(), HALF) }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated by `new`; `Half` waits for the device before. An error tells of what failed before.
+        unsafe {
+            let _ = self.context.bind_to_thread();
+            let _ = result::free_host(self.address);
+        }
+    }
+}
+
+impl Half {
+    fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
+        Ok(Self { memory: Pinned::new(context)?, done: context.new_event(None).map_err(refused("cuEventCreate"))? })
+    }
+
+    /// The bytes, when the device is done with them.
+    fn bytes(&mut self) -> Result<&mut [u8], CudaError> {
+        self.done.synchronize().map_err(refused("cuEventSynchronize"))?;
+        Ok(self.memory.bytes())
+    }
+
+    /// Has the device copy the first bytes to `address`, when all that was asked for before is done.
+    fn send(&mut self, len: usize, address: u64, stream: &CudaStream) -> Result<(), CudaError> {
+        let bytes = &self.memory.bytes()[..len];
+        // SAFETY: nobody touches the bytes before `done`, and the caller has so many at the address.
+        unsafe { result::memcpy_htod_async(address, bytes, stream.cu_stream()) }
+            .map_err(refused("cuMemcpyHtoDAsync"))?;
+        self.done.record(stream).map_err(refused("cuEventRecord"))
+    }
+
+    /// Has the device copy bytes from `address`, when all that was asked for before is done.
+    fn fetch(&mut self, len: usize, address: u64, stream: &CudaStream) -> Result<(), CudaError> {
+        let bytes = &mut self.bytes()?[..len];
+        // SAFETY: nobody touches the bytes before `done`, and the caller has so many at the address.
+        unsafe { result::memcpy_dtoh_async(bytes, address, stream.cu_stream()) }
+            .map_err(refused("cuMemcpyDtoHAsync"))?;
+        self.done.record(stream).map_err(refused("cuEventRecord"))
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        let _ = self.done.synchronize();
+    }
+}
+
+impl Staging {
+    pub(super) fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
+        Ok(Self { halves: [Half::new(context)?, Half::new(context)?] })
+    }
+
+    fn send(&mut self, bytes: &[u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
+        for (i, part) in parts(bytes.len()).enumerate() {
+            let half = &mut self.halves[i % 2];
+            half.bytes()?[..part.len()].copy_from_slice(&bytes[part.clone()]);
+            half.send(part.len(), address + part.start as u64, stream)?;
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, bytes: &mut [u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
+        let mut last = None;
+        for (i, part) in parts(bytes.len()).enumerate() {
+            self.halves[i % 2].fetch(part.len(), address + part.start as u64, stream)?;
+            if let Some((j, part)) = last.replace((i, part)) {
+                self.empty(j, part, bytes)?;
+            }
+        }
+        last.map_or(Ok(()), |(i, part)| self.empty(i, part, bytes))
+    }
+
+    /// Takes part `i` out of its half.
+    fn empty(&mut self, i: usize, part: Range<usize>, bytes: &mut [u8]) -> Result<(), CudaError> {
+        let len = part.len();
+        bytes[part].copy_from_slice(&self.halves[i % 2].bytes()?[..len]);
+        Ok(())
+    }
+}
+
+/// The ranges of bytes that are copied at once.
+fn parts(bytes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..bytes).step_by(HALF).map(move |start| start..(start + HALF).min(bytes))
+}
+
+/// Copies to `address`, where there is room.
+pub(super) fn to_device<T: Element>(device: &Device, host: &[T], address: u64) -> Result<(), CudaError> {
+    // SAFETY: an element has no padding, so that all its bytes can be read.
+    let bytes = unsafe { slice::from_raw_parts(host.as_ptr().cast::<u8>(), mem::size_of_val(host)) };
+    device.with_staging(|staging| staging.send(bytes, address, device.stream()))
+}
+
+/// Copies from `address`, where there are so many.
+pub(super) fn to_host<T: Element>(device: &Device, address: u64, host: &mut [T]) -> Result<(), CudaError> {
+    // SAFETY: any bytes are a value of an element.
+    let bytes = unsafe { slice::from_raw_parts_mut(host.as_mut_ptr().cast::<u8>(), mem::size_of_val(host)) };
+    device.with_staging(|staging| staging.fetch(bytes, address, device.stream()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_all_bytes_in_order() {
+        for bytes in [0, 1, HALF - 1, HALF, HALF + 1, 3 * HALF] {
+            let mut end = 0;
+            for part in parts(bytes) {
+                assert!(part.start == end && !part.is_empty() && part.len() <= HALF);
+                end = part.end;
+            }
+            assert_eq!(end, bytes);
+        }
+    }
+}

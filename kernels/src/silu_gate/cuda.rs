@@ -1,0 +1,56 @@
+//! The gate on a GPU, over time-contiguous rows, `[B, D, L]`: a thread has eight positions of a channel.
+
+use crate::cuda::{CudaError, Pieces, Program, Real, TimeRows, TimeRowsMut};
+
+pub(crate) static PROGRAM: Program = Program::new(
+    "silu_gate",
+    include_str!("silu_gate.cu"),
+    &["silu_gate_forward_f32", "silu_gate_forward_bf16", "silu_gate_backward_f32", "silu_gate_backward_bf16"],
+);
+
+/// See the [module](super).
+///
+/// # Errors
+///
+/// The kernel cannot be started.
+///
+/// # Panics
+///
+/// Panics if the shapes differ.
+pub fn forward<T: Real>(x: TimeRowsMut<'_, T>, z: TimeRows<'_, T>) -> Result<(), CudaError> {
+    assert_eq!(x.shape(), z.shape(), "shapes of x and the gate");
+    let Pieces { segments, grid } = Pieces::new(z.shape());
+    let name = format!("silu_gate_forward_{}", T::NAME);
+    let launch = z.device().launch(&PROGRAM, &name, grid)?.rows_mut(x).rows(z);
+    let launch = launch.value(z.len() as i64).value(z.channels() as u32).value(segments as u32);
+    // SAFETY: the arguments are the kernel's, and it keeps to the shape that all rows have.
+    unsafe { launch.run() }
+}
+
+/// See the [module](super).
+///
+/// # Errors
+///
+/// The kernel cannot be started.
+///
+/// # Panics
+///
+/// Panics if the shapes differ.
+pub fn backward<T: Real>(
+    x: TimeRows<'_, T>,
+    z: TimeRows<'_, T>,
+    d_out: TimeRows<'_, T>,
+    d_x: TimeRowsMut<'_, T>,
+    d_z: TimeRowsMut<'_, T>,
+) -> Result<(), CudaError> {
+    for (what, shape) in [("x", x.shape()), ("d_out", d_out.shape()), ("d_x", d_x.shape()), ("d_z", d_z.shape())] {
+        assert_eq!(shape, z.shape(), "shapes of {what} and the gate");
+    }
+    let Pieces { segments, grid } = Pieces::new(z.shape());
+    let name = format!("silu_gate_backward_{}", T::NAME);
+    let launch = z.device().launch(&PROGRAM, &name, grid)?;
+    let launch = launch.rows(x).rows(z).rows(d_out).rows_mut(d_x).rows_mut(d_z);
+    let launch = launch.value(z.len() as i64).value(z.channels() as u32).value(segments as u32);
+    // SAFETY: as in `forward`.
+    unsafe { launch.run() }
+}

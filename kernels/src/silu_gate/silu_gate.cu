@@ -1,0 +1,48 @@
+// Gating by SiLU over time-contiguous rows: see mod.rs. A thread has eight positions of a channel.
+#include "common.cuh"
+
+template <typename T>
+__device__ __forceinline__ void forward(T* x, Strides xs, const T* z, Strides zs, i64 len, u32 channels, u32 segments) {
+    const Piece at = piece(channels, segments);
+    if (at.start >= len) return;
+    T* x_row = row_of(x, xs, at.batch, at.channel);
+    float values[8], gates[8];
+    load_part(x_row, at.start, len, true, values);
+    load_part(row_of(z, zs, at.batch, at.channel), at.start, len, true, gates);
+#pragma unroll
+    for (int j = 0; j < 8; j++) values[j] *= silu(gates[j]);
+    store_part(x_row, at.start, len, true, values);
+}
+
+template <typename T>
+__device__ __forceinline__ void backward(const T* x, Strides xs, const T* z, Strides zs, const T* d_out, Strides dos,
+                                         T* d_x, Strides dxs, T* d_z, Strides dzs, i64 len, u32 channels, u32 segments) {
+    const Piece at = piece(channels, segments);
+    if (at.start >= len) return;
+    float values[8], gates[8], d[8];
+    load_part(row_of(x, xs, at.batch, at.channel), at.start, len, true, values);
+    load_part(row_of(z, zs, at.batch, at.channel), at.start, len, true, gates);
+    load_part(row_of(d_out, dos, at.batch, at.channel), at.start, len, true, d);
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        const float s = sigmoid(gates[j]);
+        values[j] *= d[j] * silu_slope(gates[j], s);
+        d[j] *= gates[j] * s;
+    }
+    store_part(row_of(d_x, dxs, at.batch, at.channel), at.start, len, true, d);
+    store_part(row_of(d_z, dzs, at.batch, at.channel), at.start, len, true, values);
+}
+
+#define KERNELS(NAME, T)                                                                                               \
+    extern "C" __global__ void silu_gate_forward_##NAME(T* x, Strides xs, const T* z, Strides zs, i64 len,             \
+                                                        u32 channels, u32 segments) {                                  \
+        forward(x, xs, z, zs, len, channels, segments);                                                                \
+    }                                                                                                                  \
+    extern "C" __global__ void silu_gate_backward_##NAME(const T* x, Strides xs, const T* z, Strides zs,               \
+                                                         const T* d_out, Strides dos, T* d_x, Strides dxs, T* d_z,     \
+                                                         Strides dzs, i64 len, u32 channels, u32 segments) {           \
+        backward(x, xs, z, zs, d_out, dos, d_x, dxs, d_z, dzs, len, channels, segments);                               \
+    }
+
+KERNELS(f32, float)
+KERNELS(bf16, bf16)
