@@ -11,6 +11,8 @@ const SIZES: &[(usize, usize, bool)] =
 const DIRECTIONS: [Direction; 2] = [Direction::Forward, Direction::Reverse];
 
 mod backward;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 #[derive(Clone)]
 struct Case<S> {
