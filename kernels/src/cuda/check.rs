@@ -85,8 +85,8 @@ pub fn measure(nvrtc: &Nvrtc, architectures: &[Architecture]) -> Vec<Result<Row,
     for &card in architectures {
         for program in programs() {
             let Some(target) = program.target(card) else { continue };
-            match compile(nvrtc, program, target) {
-                Ok(compiled) => rows.extend(compiled.resources.into_iter().map(|resources| {
+            match compile(nvrtc, program, target).and_then(|compiled| compiled.resources(program, target)) {
+                Ok(of_kernels) => rows.extend(of_kernels.into_iter().map(|resources| {
                     let (program, nvrtc) = (program.name.to_string(), nvrtc.version().to_string());
                     Ok(Row { architecture: target, program, resources, nvrtc })
                 })),

@@ -1,17 +1,44 @@
 //! Sources to machine code.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::{Architecture, CudaError, Nvrtc, Program, Resources, resources};
 
 /// What every program may include.
 const COMMON: (&str, &str) = ("common.cuh", include_str!("common.cuh"));
+
+/// Held while something is compiled: two compilations at a time find what ptxas says of one in the log of the other.
+static COMPILING: Mutex<()> = Mutex::new(());
 
 /// A program, compiled.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// Machine code, an ELF file.
     pub cubin: Vec<u8>,
-    /// What each kernel takes, in the order of the program's list.
-    pub resources: Vec<Resources>,
+    /// What the compiler says.
+    log: String,
+}
+
+impl Compiled {
+    /// What each kernel of the program takes, in the order of its list.
+    ///
+    /// # Errors
+    ///
+    /// A kernel of the list is not in the source, or there is one more.
+    pub fn resources(&self, program: &Program, target: Architecture) -> Result<Vec<Resources>, CudaError> {
+        let failed = |log| CudaError::Compilation { program: program.name, architecture: target, log };
+        let mut found = resources::parse(&self.log);
+        let mut ordered = Vec::new();
+        for kernel in program.kernels {
+            let at = found.iter().position(|resources| resources.kernel == *kernel);
+            let at = at.ok_or_else(|| failed(format!("the source has no kernel {kernel}")))?;
+            ordered.push(found.swap_remove(at));
+        }
+        match found.first() {
+            Some(more) => Err(failed(format!("the kernel {} is not in the program's list", more.kernel))),
+            None => Ok(ordered),
+        }
+    }
 }
 
 /// Everything that the compiler is told besides the source.
@@ -33,26 +60,17 @@ pub(super) fn headers(program: &Program) -> Vec<(&'static str, &'static str)> {
 /// # Errors
 ///
 /// * NVRTC does not know the architecture
-/// * the source is wrong, or a kernel of the list is not in it
+/// * the source is wrong
 pub fn compile(nvrtc: &Nvrtc, program: &Program, target: Architecture) -> Result<Compiled, CudaError> {
     if !nvrtc.supports(target.capability) {
         return Err(CudaError::NvrtcTooOld { version: nvrtc.version(), architecture: target });
     }
     let failed = |log| CudaError::Compilation { program: program.name, architecture: target, log };
     let file = format!("{}.cu", program.name);
+    let _compiling = COMPILING.lock().unwrap_or_else(PoisonError::into_inner);
     let (cubin, log) =
         nvrtc.compile(&file, program.source, &headers(program), &options(program, target)).map_err(failed)?;
-    let mut found = resources::parse(&log);
-    let mut ordered = Vec::new();
-    for kernel in program.kernels {
-        let at = found.iter().position(|resources| resources.kernel == *kernel);
-        let at = at.ok_or_else(|| failed(format!("the source has no kernel {kernel}")))?;
-        ordered.push(found.swap_remove(at));
-    }
-    match found.first() {
-        Some(more) => Err(failed(format!("the kernel {} is not in the program's list", more.kernel))),
-        None => Ok(Compiled { cubin, resources: ordered }),
-    }
+    Ok(Compiled { cubin, log })
 }
 
 #[cfg(test)]
@@ -70,11 +88,13 @@ extern \"C\" __global__ void scale(bf16* x, float by, i64 len) {
     fn a_source_becomes_machine_code_for_every_architecture() {
         let Some(nvrtc) = nvrtc() else { return };
         for target in Architecture::CHECKED {
-            let compiled = compile(&nvrtc, &Program::new("scale", SOURCE, &["scale"]), target).unwrap();
+            let program = Program::new("scale", SOURCE, &["scale"]);
+            let compiled = compile(&nvrtc, &program, target).unwrap();
             assert!(compiled.cubin.starts_with(b"\x7fELF"), "{target}");
-            assert_eq!(compiled.resources.len(), 1);
-            assert!(compiled.resources[0].registers > 0);
-            assert_eq!(compiled.resources[0].spill_bytes, 0);
+            let resources = compiled.resources(&program, target).unwrap();
+            assert_eq!(resources.len(), 1);
+            assert!(resources[0].registers > 0);
+            assert_eq!(resources[0].spill_bytes, 0);
         }
     }
 
@@ -88,13 +108,17 @@ extern \"C\" __global__ void scale(bf16* x, float by, i64 len) {
             ..Program::new("shared", source, &["k"])
         };
         let compiled = compile(&nvrtc, &program, Architecture::sm(90)).unwrap();
-        assert_eq!(compiled.resources[0].shared_bytes, 256);
+        assert_eq!(compiled.resources(&program, Architecture::sm(90)).unwrap()[0].shared_bytes, 256);
     }
 
     #[test]
     fn a_wrong_source_is_told_with_its_line() {
         let Some(nvrtc) = nvrtc() else { return };
-        let fails = |program: &Program| compile(&nvrtc, program, Architecture::sm(90)).unwrap_err().to_string();
+        let fails = |program: &Program| {
+            let target = Architecture::sm(90);
+            let resources = compile(&nvrtc, program, target).and_then(|compiled| compiled.resources(program, target));
+            resources.unwrap_err().to_string()
+        };
         let message = fails(&Program::new("wrong", "\nextern \"C\" __global__ void k() { x; }", &["k"]));
         assert!(message.starts_with("cannot compile wrong for sm_90: wrong.cu(2): error: "), "{message}");
         let message = fails(&Program::new("scale", SOURCE, &["scale", "other"]));

@@ -187,10 +187,10 @@ extern \"C\" __global__ void scale(const float* x, float* out, const float* none
     if (i < len && !none) out[i] = x[i] * pair.by + pair.plus;
 }
 extern \"C\" __global__ void turn(float* x) {
-    extern __shared__ float all[];
-    for (int i = threadIdx.x; i < 24000; i += blockDim.x) all[i] = x[i];
+    extern __shared__ float turned[];
+    for (int i = threadIdx.x; i < 24000; i += blockDim.x) turned[i] = x[i];
     __syncthreads();
-    for (int i = threadIdx.x; i < 24000; i += blockDim.x) x[i] = all[23999 - i];
+    for (int i = threadIdx.x; i < 24000; i += blockDim.x) x[i] = turned[23999 - i];
 }",
         &["scale", "turn"],
     );

@@ -1,7 +1,7 @@
 //! What is compiled: sources of the rooms.
 
 use super::{Architecture, sums};
-use crate::{causal_conv1d, embedding, norm, silu_gate};
+use crate::{causal_conv1d, embedding, norm, selective_scan, silu_gate};
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
 /// [`programs`].
@@ -53,6 +53,12 @@ pub fn programs() -> Vec<&'static Program> {
         &causal_conv1d::cuda::PROGRAM,
         &embedding::cuda::PROGRAM,
         &norm::cuda::PROGRAM,
+        &selective_scan::cuda::FORWARD_F32,
+        &selective_scan::cuda::FORWARD_BF16,
+        &selective_scan::cuda::ADJOINT_F32,
+        &selective_scan::cuda::ADJOINT_BF16,
+        &selective_scan::cuda::BACKWARD_F32,
+        &selective_scan::cuda::BACKWARD_BF16,
         &silu_gate::cuda::PROGRAM,
         &sums::PROGRAM,
     ]

@@ -494,11 +494,8 @@ fn run_chain<T: Real>(
     let blocks = [dims.channels.div_ceil(QUAD) as u32, batch as u32, 1];
     let warps = chain_warps::<T>(device, blocks[0] as usize * batch, dims);
     let name = format!("selective_scan_{}_{}_{warps}_{}", pass.name(), T::NAME, walk(direction));
-    let grid = Grid {
-        blocks,
-        threads: [32 * warps as u32, 1, 1],
-        shared_bytes: chain_shared_bytes::<T>(warps, dims.states),
-    };
+    let grid =
+        Grid { blocks, threads: [32 * warps as u32, 1, 1], shared_bytes: chain_shared_bytes::<T>(warps, dims.states) };
     // SAFETY: the struct is the kernel's only argument; its rows have the checked shapes and one stride, state and borders the
     // checked lengths. A block writes the rows, states and borders of its own channels.
     unsafe { device.launch(pass.program::<T>(), &name, grid)?.value(scan).run() }

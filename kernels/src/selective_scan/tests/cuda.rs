@@ -38,17 +38,17 @@ struct Case<T> {
     state: Vec<f32>,
 }
 
-/// What backward leaves, and begins with.
+/// What backward leaves, and begins with: of activations and of parameters.
 #[derive(Clone, Debug, PartialEq)]
-struct Gradients<T> {
+struct Gradients<T, P = f32> {
     d_u: Vec<T>,
     d_delta: Vec<T>,
     d_b: Vec<T>,
     d_c: Vec<T>,
-    d_a: Vec<f32>,
-    d_d: Vec<f32>,
-    d_bias: Vec<f32>,
-    d_state: Vec<f32>,
+    d_a: Vec<P>,
+    d_d: Vec<P>,
+    d_bias: Vec<P>,
+    d_state: Vec<P>,
 }
 
 impl<T: Real> Case<T> {
@@ -56,8 +56,8 @@ impl<T: Real> Case<T> {
         let mut random = Random::new((len * 1000 + channels * 10 + states) as u64);
         let (wide, narrow) = (BATCH * len * channels, BATCH * len * states);
         let mut activations = |len, from, to| held(&random.vector(len, from, to));
-        let [u, delta, z, y] = [(-2.0, 2.0), (-6.0, 2.0), (-3.0, 3.0), (-1.0, 1.0)]
-            .map(|(from, to)| activations(wide, from, to));
+        let [u, delta, z, y] =
+            [(-2.0, 2.0), (-6.0, 2.0), (-3.0, 3.0), (-1.0, 1.0)].map(|(from, to)| activations(wide, from, to));
         let [b, c] = [(); 2].map(|()| activations(narrow, -1.0, 1.0));
         let a = random.vector(states * channels, -16.0, -0.1);
         let [d, bias] = [(); 2].map(|()| random.vector(channels, -1.0, 1.0));
@@ -90,11 +90,9 @@ impl<T: Real> Case<T> {
         let [a, d, bias] = [&self.a, &self.d, &self.bias].map(|x| device.upload(x).unwrap());
         let params = cuda::Params { a: a.view(), d: d.view(), delta_bias: bias.view() };
         let inputs = cuda::Inputs { u: u.rows(), delta: delta.rows(), b: b.rows() };
-        let mut borders =
-            device.zeros::<f32>(cuda::borders_len(BATCH, to - from, self.states, self.channels)).unwrap();
+        let mut borders = device.zeros::<f32>(cuda::borders_len(BATCH, to - from, self.states, self.channels)).unwrap();
         let mut on_device = device.upload(state).unwrap();
-        let output =
-            cuda::Output { c: c.rows(), z: gated.then(|| z.rows()), y: y.rows_mut(), write: Write::Add };
+        let output = cuda::Output { c: c.rows(), z: gated.then(|| z.rows()), y: y.rows_mut(), write: Write::Add };
         let (state_view, borders_view) = (on_device.view_mut(), Some(borders.view_mut()));
         cuda::forward(&params, direction, &inputs, state_view, Some(output), borders_view).unwrap();
         *state = on_device.view().to_vec().unwrap();
@@ -128,8 +126,7 @@ impl<T: Real> Case<T> {
             d_b: (d_b.rows_mut(), write),
             d_c: (d_c.rows_mut(), write),
         };
-        let d_params =
-            cuda::GradParams { d_a: d_a.view_mut(), d_d: d_d.view_mut(), d_delta_bias: d_bias.view_mut() };
+        let d_params = cuda::GradParams { d_a: d_a.view_mut(), d_d: d_d.view_mut(), d_delta_bias: d_bias.view_mut() };
         let (borders, d_state_view) = (borders.view(), d_state.view_mut());
         cuda::backward(&params, direction, &inputs, borders, &readout, d_state_view, d_inputs, d_params).unwrap();
         let [d_a, d_d, d_bias, d_state] = [d_a, d_d, d_bias, d_state].map(|x| x.view().to_vec().unwrap());
@@ -153,7 +150,7 @@ impl<T: Real> Case<T> {
         gated: bool,
         write: Write,
         start: Option<&Gradients<T>>,
-    ) -> (Vec<f64>, Vec<f64>, Option<Gradients<f64>>) {
+    ) -> (Vec<f64>, Vec<f64>, Option<Gradients<f64, f64>>) {
         let wide = |x: &[f32]| crate::testing::widen(x);
         let (a, d, bias) = (wide(&self.a), wide(&self.d), wide(&self.bias));
         let params = selective_scan::Params { a: &a, d: &d, delta_bias: &bias };
@@ -191,7 +188,14 @@ impl<T: Real> Case<T> {
                 let mut d_params = selective_scan::GradParams { d_a, d_d, d_delta_bias: d_bias };
                 let d_state = &mut d_state[i * of_state..][..of_state];
                 reference::backward(
-                    &params, direction, &inputs, own_state, Some(&readout), d_state, d_inputs, &mut d_params,
+                    &params,
+                    direction,
+                    &inputs,
+                    own_state,
+                    Some(&readout),
+                    d_state,
+                    d_inputs,
+                    &mut d_params,
                 );
             }
             let output = selective_scan::Output {
