@@ -178,7 +178,7 @@ struct Block {
 impl Product<'_> {
     /// The product of the rows from `row` on.
     #[inline(always)]
-    unsafe fn from_row(self, row: usize) -> Self {
+    unsafe fn starting_at(self, row: usize) -> Self {
         // SAFETY: the caller promises that the row exists.
         unsafe { Self { x: self.x.add(row * self.x_stride), out: self.out.add(row * self.out_stride), ..self } }
     }
@@ -209,7 +209,7 @@ unsafe fn block_body<O: Operands>(product: Product<'_>, block: Block) {
     let mut copy = Vec::new();
     // SAFETY: the rows lie inside the product.
     let product = unsafe {
-        let product = product.from_row(block.rows.0);
+        let product = product.starting_at(block.rows.0);
         if O::ROUNDED { product.of_lanes::<O>(rows, &mut copy) } else { product }
     };
     let mut column = block.columns.0;

@@ -78,6 +78,7 @@ unsafe fn row_body<V: Vector>(params: &Params<'_, f32>, x: *const f32, out: *mut
 /// # Panics
 ///
 /// Panics if the lengths do not fit.
+#[allow(clippy::too_many_arguments, reason = "those of `forward`, and a gradient for each")]
 pub fn backward(
     level: Level,
     precision: Precision,

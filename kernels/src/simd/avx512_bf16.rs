@@ -50,6 +50,9 @@ impl Avx512 {
     #[inline(always)]
     pub(crate) unsafe fn add_products_of_pairs(self, other: Self, sum: Self) -> Self {
         // SAFETY: the caller's machine has the instruction; no memory is touched.
-        unsafe { Self(_mm512_dpbf16_ps(sum.0, transmute::<__m512, __m512bh>(self.0), transmute(other.0))) }
+        unsafe {
+            let (x, y) = (transmute::<__m512, __m512bh>(self.0), transmute::<__m512, __m512bh>(other.0));
+            Self(_mm512_dpbf16_ps(sum.0, x, y))
+        }
     }
 }
