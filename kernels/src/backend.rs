@@ -44,7 +44,7 @@ impl Scalar for f64 {
 /// What is rounded of a computation whose buffers hold one kind of number.
 ///
 /// [`Bf16`](Self::Bf16) is mixed precision, as automatic casting has it: of a matrix product, forward and backward, both
-/// operands are rounded to [bf16](crate::bf16), and it is summed in the buffers' own numbers; of a norm its input is, so
+/// operands are rounded to [`bf16`], and it is summed in the buffers' own numbers; of a norm its input is, so
 /// that a layer depends on no more of the residual stream than bf16 keeps. Rounding has the gradient of doing nothing.
 /// Scans, convolutions, gates, norms themselves, losses and every sum are computed as without.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
