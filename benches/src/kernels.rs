@@ -8,7 +8,7 @@ mod products;
 mod scan;
 mod ssd;
 
-use longstrand_kernels::{Cpu, backend::Precision};
+use longstrand_kernels::Cpu;
 
 use crate::report::Report;
 
@@ -21,7 +21,6 @@ const ROUNDS: usize = 9;
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     let cpu = Cpu::new(report.level);
     products::run(report, cpu);
-    products::run_rounded(report, [cpu, Cpu::with_precision(report.level, Precision::Bf16)]);
     scan::run(report, cpu);
     ssd::run(report, cpu);
     moving::run(report, cpu);
