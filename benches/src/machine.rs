@@ -3,6 +3,8 @@
 use std::fs;
 use std::thread::available_parallelism;
 
+use anyhow::Context;
+
 /// The processor's name, family and model.
 pub(crate) fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -18,6 +20,15 @@ pub(crate) fn processor() -> String {
 /// Hardware threads.
 pub(crate) fn processors() -> usize {
     available_parallelism().map_or(1, usize::from)
+}
+
+/// Bytes of this process that `/proc/self/status` gives: `VmRSS` what it holds, `VmHWM` the most it has held.
+pub(crate) fn resident(field: &str) -> anyhow::Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let values = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let values = values.with_context(|| format!("no {field} in /proc/self/status"))?;
+    let kib: f64 = values.split_whitespace().next().context("no figure")?.parse()?;
+    Ok(1024.0 * kib)
 }
 
 /// How many threads have been running or waiting to, on average over the last minute.

@@ -10,6 +10,7 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
 
+mod evaluate;
 mod kernels;
 mod large;
 mod length;
@@ -18,6 +19,7 @@ mod memory;
 mod models;
 mod reading;
 mod report;
+mod training;
 mod variants;
 mod whole;
 
@@ -60,11 +62,23 @@ enum Benchmark {
     VariantsPrefix,
     /// Masked scores a second against the model's own passes (minutes).
     VariantsMasked,
+    /// Bases a second of a step of training, and the whole of the preset `tiny` on yeast (minutes).
+    Training,
+    /// Peak memory of a step at up to 1,048,576 bases against what a plan foresees (a quarter of an hour).
+    TrainingMemory,
+    /// The built-in model's loss on its 4,096 validation windows, if LONGSTRAND_BENCH_VALIDATION names them (minutes).
+    Evaluate,
     /// Everything.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
     #[command(hide = true)]
     MemoryCase {
+        /// Index of the case.
+        index: usize,
+    },
+    /// One case of `training-memory`, in a process of its own.
+    #[command(hide = true)]
+    TrainingMemoryCase {
         /// Index of the case.
         index: usize,
     },
@@ -75,10 +89,12 @@ type Run = fn(&mut Report) -> anyhow::Result<()>;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Benchmark::MemoryCase { index } = arguments.benchmark {
-        return memory::run_case(index);
+    match arguments.benchmark {
+        Benchmark::MemoryCase { index } => return memory::run_case(index),
+        Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
+        _ => {}
     }
-    let all: [(&str, Run); 10] = [
+    let all: [(&str, Run); 13] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -89,6 +105,9 @@ fn main() -> anyhow::Result<()> {
         ("whole", whole::run),
         ("variants-prefix", variants::prefix::run),
         ("variants-masked", variants::masked::run),
+        ("training", training::speed::run),
+        ("training-memory", training::memory::run),
+        ("evaluate", evaluate::run),
     ];
     let load = machine::load_average();
     let mut failed = Vec::new();
@@ -113,7 +132,10 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Whole => name == "whole",
         Benchmark::VariantsPrefix => name == "variants-prefix",
         Benchmark::VariantsMasked => name == "variants-masked",
+        Benchmark::Training => name == "training",
+        Benchmark::TrainingMemory => name == "training-memory",
+        Benchmark::Evaluate => name == "evaluate",
         Benchmark::All => true,
-        Benchmark::MemoryCase { .. } => false,
+        Benchmark::MemoryCase { .. } | Benchmark::TrainingMemoryCase { .. } => false,
     }
 }

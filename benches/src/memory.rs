@@ -1,7 +1,6 @@
 //! Peak resident memory of whole contexts, each in a process of its own.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,6 +13,7 @@ use longstrand_tests::synthetic::{self, Family, Shape};
 use serde_json::{Value, json};
 
 use crate::{
+    machine,
     models::{Discard, LAST},
     report::{Report, seconds},
 };
@@ -101,7 +101,7 @@ pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
         };
     });
     result?;
-    println!("{}", json!({ "seconds": seconds, "peak_gib": peak_resident()? }));
+    println!("{}", json!({ "seconds": seconds, "peak_gib": machine::resident("VmHWM")? / (1 << 30) as f64 }));
     Ok(())
 }
 
@@ -125,12 +125,4 @@ fn feed(model: &Model<Cpu>, mut state: State<f32>, len: usize, genome: Option<&P
         let _ = model.feed(&mut state, &ids, &LAST, &mut scratch, &mut Discard);
     }
     Ok(())
-}
-
-/// The most memory this process has held, in GiB.
-fn peak_resident() -> anyhow::Result<f64> {
-    let status = fs::read_to_string(Path::new("/proc/self/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM in /proc/self/status")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
-    Ok(kib / (1 << 20) as f64)
 }

@@ -52,8 +52,8 @@ impl PlannedMemory {
         self.state + self.windows + self.gradients + self.sums + self.passing
     }
 
-    /// What a step takes at this division of a rank's windows.
-    fn of_step(
+    /// What a step takes at this division of a rank's windows, of a model with so many parameters.
+    pub fn of_step(
         config: &Config,
         precision: Precision,
         parameters: u64,
@@ -67,7 +67,8 @@ impl PlannedMemory {
             windows: division.at_a_time(threads) as u64 * train.scratch(),
             gradients: division.gradient_sets(threads) as u64 * train.gradients,
             sums: 0,
-            passing: train.weights + FLOAT * parameters,
+            // The weights made ready are given back before the sums are put in the layout of the parameters.
+            passing: train.weights.max(FLOAT * parameters),
         }
     }
 

@@ -1,0 +1,66 @@
+//! What training takes: time and memory of a step.
+
+pub(crate) mod memory;
+pub(crate) mod speed;
+
+use std::num::NonZeroUsize;
+
+use anyhow::ensure;
+use longstrand_kernels::simd::Level;
+use longstrand_model::Unwatched;
+use longstrand_pretrain::{
+    config::{Flag, Settings, resolve},
+    init::initial_weights,
+    objective::{Batch, IGNORED},
+    train::{Division, Learner, TrainError},
+};
+use longstrand_tests::synthetic;
+
+/// A model with an optimizer, and steps of pseudo-random bases to take.
+struct Steps {
+    learner: Learner,
+    division: Division,
+    rate: f64,
+}
+
+impl Steps {
+    /// A model as a preset, changed by flags, has it, and steps of so many windows.
+    fn new(settings: &Settings, windows: u32, level: Level) -> anyhow::Result<Self> {
+        let config = settings.model_config()?;
+        let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
+        let clip = settings.optimizer.clip;
+        let learner = Learner::new(level, config, weights, settings.optimizer(), clip, threads());
+        let division = Division { windows, length: settings.data.length };
+        Ok(Self { learner, division, rate: settings.schedule.peak })
+    }
+
+    /// Forward, backward and the update.
+    fn step(&mut self) -> anyhow::Result<()> {
+        let is_causal = self.learner.config().is_causal();
+        let length = usize::try_from(self.division.length)?;
+        let read = |index: u32| Ok::<_, TrainError>(batch(length, index, is_causal));
+        let gradients = self.learner.gradients(self.division, read, &Unwatched)?;
+        ensure!(gradients.are_finite(), "the gradients are not finite");
+        Ok(self.learner.update(self.rate, &gradients)?)
+    }
+}
+
+/// The settings of a preset, changed by flags.
+fn settings(preset: Option<&str>, flags: &[Flag]) -> anyhow::Result<Settings> {
+    Ok(resolve(preset, None, flags)?)
+}
+
+/// One window: every next base is asked for, or every seventh one.
+fn batch(length: usize, index: u32, is_causal: bool) -> Batch {
+    let ids = synthetic::ids(length, index.into());
+    let label = |t: usize| match is_causal {
+        true => ids.get(t + 1).copied().unwrap_or(IGNORED),
+        false if t.is_multiple_of(7) => ids[t],
+        false => IGNORED,
+    };
+    Batch { length, labels: (0..length).map(label).collect(), ids, weights: None }
+}
+
+fn threads() -> NonZeroUsize {
+    NonZeroUsize::new(rayon::current_num_threads()).unwrap_or(NonZeroUsize::MIN)
+}
