@@ -104,7 +104,7 @@ fn numbers(batch: &arrow_array::RecordBatch, column: &str) -> Vec<f64> {
 
 #[test]
 fn both_methods_learn_to_tell_composition_and_are_applied_again() {
-    for family in [Family::CaduceusPh, Family::CaduceusPs] {
+    for family in [Family::CaduceusPh, Family::CaduceusPs, Family::Mamba, Family::Mamba2] {
         let place = Place::new(family);
         write_classes(&place.path("train.tsv"), 0..120);
         write_classes(&place.path("test.tsv"), 200..260);
@@ -253,10 +253,9 @@ fn what_cannot_be_learned_is_told_with_file_and_line() {
     applied("none").fails(1, &["none"]);
     applied("model").fails(1, &["cannot read", "finetune.json"]);
     assert!(!place.path("out.out").exists());
-    let causal = Place::new(Family::Mamba);
-    write_classes(&causal.path("good.tsv"), 0..30);
-    causal
-        .tune("--train good.tsv --head-only -o out.out")
+    place
+        .finetune("--train good.tsv --head-only -o out.out")
+        .model(fixture::root().join("ss-mamba"))
         .fails(1, &["cannot have a classification head in its own format"]);
 }
 

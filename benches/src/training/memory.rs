@@ -1,8 +1,8 @@
 //! Peak resident memory of one step of training against what a plan foresees, each case in a process of its own.
 //!
-//! A case's peak is the most memory that its process has held, less what it held before the model was made: the program
-//! itself and what its allocator and threads had by then. What is foreseen is [`PlannedMemory::of_step`], which does not
-//! know of these.
+//! A case's peak is the most memory that its process has held, less what it held after a step of a model of the same family
+//! that is next to nothing: the pages of the program that training runs through, its threads and their stacks. What is
+//! foreseen is [`PlannedMemory::of_step`], which does not know of these.
 
 use std::process::Command;
 
@@ -22,6 +22,12 @@ use crate::{
 
 /// By how much a peak, or what a base adds to it, may differ from what is foreseen.
 const SLACK: f64 = 0.15;
+
+/// Width and layers.
+const SHAPE: (u32, u32) = (128, 4);
+
+/// Those of a model that is next to nothing.
+const SMALLEST: (u32, u32) = (16, 1);
 
 const FAMILIES: [&str; 3] = ["mamba", "caduceus-ph", "caduceus-ps"];
 
@@ -68,7 +74,7 @@ fn measure(report: &mut Report, index: usize) -> anyhow::Result<Measured> {
     let (baseline, peak, planned) = (figure("baseline")?, figure("peak")?, figure("planned")?);
     let peak = peak - baseline;
     report.row(
-        &format!("{family} d 128, 4 layers, L {length}"),
+        &format!("{family} d {}, {} layers, L {length}", SHAPE.0, SHAPE.1),
         &[
             ("MiB peak", peak / MIB),
             ("MiB foreseen", planned / MIB),
@@ -88,10 +94,11 @@ fn within(report: &mut Report, what: &str, ratio: f64) {
 
 /// Runs one case and prints what it took as JSON.
 pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
-    let settings = settings_of(index)?;
+    let (family, length) = case(index)?;
     let (threads, level) = (threads(), Level::detect()?);
+    Steps::new(&settings_of(family, SMALLEST, 64)?, 1, level)?.step()?;
     let baseline = machine::resident("VmRSS")?;
-    let mut steps = Steps::new(&settings, 1, level)?;
+    let mut steps = Steps::new(&settings_of(family, SHAPE, length)?, 1, level)?;
     let mut stepped = Ok(());
     let seconds = seconds(|| stepped = steps.step());
     stepped?;
@@ -108,10 +115,14 @@ fn case(index: usize) -> anyhow::Result<(&'static str, u32)> {
     Ok((family, LENGTHS[index % LENGTHS.len()]))
 }
 
-fn settings_of(index: usize) -> anyhow::Result<Settings> {
-    let (family, length) = case(index)?;
+fn settings_of(family: &str, (d_model, n_layer): (u32, u32), length: u32) -> anyhow::Result<Settings> {
     let kind = if family == "mamba" { "causal" } else { "masked" };
-    let sizes = [Flag::new("model.d_model", 128), Flag::new("model.n_layer", 4), Flag::new("data.length", length)];
-    let words = [Flag::new("model.family", family), Flag::new("objective.kind", kind)];
-    settings(None, &[&sizes[..], &words[..]].concat())
+    let sizes = [("model.d_model", d_model), ("model.n_layer", n_layer), ("data.length", length)];
+    let words = [("model.family", family), ("objective.kind", kind)];
+    let flags: Vec<Flag> = sizes
+        .map(|(key, size)| Flag::new(key, size))
+        .into_iter()
+        .chain(words.map(|(key, word)| Flag::new(key, word)))
+        .collect();
+    settings(None, &flags)
 }

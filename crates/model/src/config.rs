@@ -7,6 +7,7 @@
 use std::fmt;
 
 mod caduceus;
+mod classifier;
 mod error;
 mod fields;
 mod hugging_face;

@@ -22,6 +22,7 @@
 //! batch is split into groups that depend on the batch alone; groups are computed side by side and added in their order,
 //! so that the bits do not depend on threads.
 
+mod apply;
 mod data;
 mod deal;
 mod error;
@@ -30,12 +31,17 @@ mod head;
 mod job;
 mod lanes;
 mod measures;
+mod plan;
 mod predict;
+mod settings;
 mod task;
 
+pub use apply::Application;
 pub use data::{Example, Table};
 pub use error::FineTuneError;
-pub use job::{Application, Epoch, FineTuned, FineTuning, Input, Measured, Method, Optimization, Strands};
+pub use job::{Epoch, FineTuned, Measured};
 pub use measures::{Measures, class_measures, value_measures};
+pub use plan::TuningPlan;
 pub use predict::{Prediction, Recipe};
+pub use settings::{FineTuning, Input, Method, Optimization, Strands};
 pub use task::{ClassWeights, Target, Task, TaskKind};

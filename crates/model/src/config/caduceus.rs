@@ -3,10 +3,11 @@
 //! The nested form is that of the repository's Mamba-2 branch; it and PlantCAD2's flat form are read from their authors'
 //! configurations, not checked against their weights.
 
+use super::classifier;
 use super::fields::Fields;
 use super::state_spaces::{self, Version};
 use super::{
-    ClassifierPooling, Config, ConfigError, Directions, Family, Head, MixerConfig, Naming, NormConfig, NormKind, Rcps,
+    Config, ConfigError, Directions, Family, Head, MixerConfig, Naming, NormConfig, NormKind, Rcps,
     Strategy,
 };
 
@@ -132,27 +133,8 @@ fn head(fields: &Fields<'_>, rcps: bool) -> Result<Head, ConfigError> {
     match fields.texts("architectures")?.as_slice() {
         [] | ["CaduceusForMaskedLM"] => Ok(Head::LanguageModel { tied }),
         ["Caduceus"] => Ok(Head::None),
-        ["CaduceusForSequenceClassification"] => {
-            Ok(Head::SequenceClassification { n_labels: n_labels(fields)?, pooling: pooling(fields)? })
-        }
+        ["CaduceusForSequenceClassification"] => classifier::parse(fields),
         _ => Err(fields.invalid("architectures", "CaduceusForMaskedLM, CaduceusForSequenceClassification or Caduceus")),
-    }
-}
-
-fn n_labels(fields: &Fields<'_>) -> Result<usize, ConfigError> {
-    match fields.object("id2label")?.entries().count() {
-        0 => fields.size_or("num_labels", 2),
-        n => Ok(n),
-    }
-}
-
-fn pooling(fields: &Fields<'_>) -> Result<ClassifierPooling, ConfigError> {
-    match fields.text("pooling_strategy")? {
-        None | Some("mean") => Ok(ClassifierPooling::Mean),
-        Some("max") => Ok(ClassifierPooling::Max),
-        Some("last") => Ok(ClassifierPooling::Last),
-        Some("first") => Ok(ClassifierPooling::First),
-        Some(_) => Err(fields.invalid("pooling_strategy", "\"mean\", \"max\", \"last\" or \"first\"")),
     }
 }
 

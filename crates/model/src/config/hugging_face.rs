@@ -1,5 +1,6 @@
 //! `config.json` of transformers' `mamba` and `mamba2`.
 
+use super::classifier;
 use super::fields::Fields;
 use super::{
     Config, ConfigError, Directions, Family, Head, Mamba2Config, MambaConfig, MixerConfig, Naming, NormConfig, NormKind,
@@ -19,7 +20,7 @@ pub(super) fn parse_mamba(fields: &Fields<'_>) -> Result<Config, ConfigError> {
         conv_bias: fields.bool_or("use_conv_bias", true)?,
     };
     let tied = fields.bool_or("tie_word_embeddings", true)?;
-    let head = head(fields, "MambaForCausalLM", "MambaModel", tied)?;
+    let head = head(fields, "Mamba", tied)?;
     finish(fields, Family::Mamba, MixerConfig::Mamba(mixer), head)
 }
 
@@ -27,7 +28,7 @@ pub(super) fn parse_mamba(fields: &Fields<'_>) -> Result<Config, ConfigError> {
 pub(super) fn parse_mamba2(fields: &Fields<'_>) -> Result<Config, ConfigError> {
     fields.refuse_false("rms_norm")?;
     let tied = fields.bool_or("tie_word_embeddings", false)?;
-    let head = head(fields, "Mamba2ForCausalLM", "Mamba2Model", tied)?;
+    let head = head(fields, "Mamba2", tied)?;
     let d_model = fields.required_size("hidden_size")?;
     let mixer = mamba2_mixer(fields, fields.expanded(d_model)?)?;
     finish(fields, Family::Mamba2, MixerConfig::Mamba2(mixer), head)
@@ -59,12 +60,22 @@ fn mamba2_mixer(fields: &Fields<'_>, d_inner: usize) -> Result<Mamba2Config, Con
     })
 }
 
-fn head(fields: &Fields<'_>, with_head: &str, bare: &str, tied: bool) -> Result<Head, ConfigError> {
-    match fields.texts("architectures")?.as_slice() {
-        [] => Ok(Head::LanguageModel { tied }),
-        [name] if *name == with_head => Ok(Head::LanguageModel { tied }),
-        [name] if *name == bare => Ok(Head::None),
-        _ => Err(fields.invalid("architectures", format!("{with_head} or {bare}"))),
+/// The head of `{class}ForCausalLM`, of the bare `{class}Model`, or of `{class}ForSequenceClassification`: a class that
+/// transformers does not have, with the names and keys that Caduceus gives such a head.
+fn head(fields: &Fields<'_>, class: &str, tied: bool) -> Result<Head, ConfigError> {
+    let kind = match fields.texts("architectures")?.as_slice() {
+        [] => Some("ForCausalLM"),
+        [name] => name.strip_prefix(class),
+        _ => None,
+    };
+    match kind {
+        Some("ForCausalLM") => Ok(Head::LanguageModel { tied }),
+        Some("ForSequenceClassification") => classifier::parse(fields),
+        Some("Model") => Ok(Head::None),
+        _ => {
+            let expected = format!("{class}ForCausalLM, {class}ForSequenceClassification or {class}Model");
+            Err(fields.invalid("architectures", expected))
+        }
     }
 }
 
@@ -91,6 +102,7 @@ fn finish(fields: &Fields<'_>, family: Family, mixer: MixerConfig, head: Head) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClassifierPooling;
 
     #[test]
     fn older_exports_are_filled_in() {
@@ -99,6 +111,18 @@ mod tests {
         let expected = MambaConfig { d_inner: 96, d_state: 16, d_conv: 4, dt_rank: 3, bias: false, conv_bias: true };
         assert_eq!(config.mixer, MixerConfig::Mamba(expected));
         assert_eq!(config.head, Head::LanguageModel { tied: true });
+    }
+
+    #[test]
+    fn a_head_for_classes_has_the_keys_of_caduceus() {
+        let text = br#"{"model_type": "mamba2", "architectures": ["Mamba2ForSequenceClassification"], "hidden_size": 64,
+            "num_hidden_layers": 2, "vocab_size": 16, "num_heads": 4, "head_dim": 32, "n_groups": 1, "num_labels": 3,
+            "pooling_strategy": "max"}"#;
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.head, Head::SequenceClassification { n_labels: 3, pooling: ClassifierPooling::Max });
+        let other = String::from_utf8_lossy(text).replace("Mamba2For", "MambaFor");
+        let message = Config::parse(other.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains("expected Mamba2ForCausalLM, Mamba2ForSequenceClassification or Mamba2Model"), "{message}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod caduceus;
 mod hugging_face;
 mod state_spaces;
 
-type Object = Map<String, Value>;
+pub(super) type Object = Map<String, Value>;
 
 impl Config {
     /// Writes the `config.json` of a model with this vocabulary, in the dialect of [`Config::naming`].
@@ -90,7 +90,7 @@ fn insert_some(object: &mut Object, key: &str, value: Option<impl Into<Value>>) 
 }
 
 /// The object of a `json!` literal.
-fn into_object(value: Value) -> Object {
+pub(super) fn into_object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),
@@ -99,7 +99,7 @@ fn into_object(value: Value) -> Object {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Directions, Head, Mamba2Config, Strategy};
+    use super::super::{ClassifierPooling, Directions, Head, Mamba2Config, Strategy};
     use super::*;
 
     fn written(config: &Config, vocabulary: &Vocabulary) -> Value {
@@ -116,6 +116,20 @@ mod tests {
                     let text = config.to_json(&vocabulary).unwrap();
                     assert_eq!(Config::parse(&text).unwrap(), config);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn heads_for_classes_are_read_back() {
+        let vocabulary = Vocabulary::caduceus();
+        for make in [Config::mamba, Config::mamba2, Config::caduceus_ph, Config::caduceus_ps] {
+            for pooling in
+                [ClassifierPooling::Mean, ClassifierPooling::Max, ClassifierPooling::Last, ClassifierPooling::First]
+            {
+                let head = Head::SequenceClassification { n_labels: 3, pooling };
+                let config = Config { head, ..make(32, 2, &vocabulary) };
+                assert_eq!(Config::parse(&config.to_json(&vocabulary).unwrap()).unwrap(), config);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use longstrand_model::Watch;
 use longstrand_seq::labelled::{Labels, read_labelled};
-use longstrand_seq::{Genome, Vocabulary};
+use longstrand_seq::{Genome, GenomeOptions, Vocabulary};
 
 use super::error::FineTuneError;
 use super::task::{Target, Task};
@@ -81,6 +81,19 @@ impl Table {
     pub(super) fn is_labelled(&self) -> bool {
         self.examples.iter().all(|example| example.label.is_some())
     }
+}
+
+/// Opens the genome of tables of intervals.
+pub(super) fn open_genome(
+    path: Option<&Path>,
+    options: &GenomeOptions,
+    watch: &dyn Watch,
+) -> Result<Option<Genome>, FineTuneError> {
+    let genome = path.map(|path| Genome::open(path, options)).transpose()?;
+    if let Some(notice) = genome.as_ref().and_then(Genome::notice) {
+        watch.note(&notice);
+    }
+    Ok(genome)
 }
 
 /// Rows of a table that are used together, with their targets and pooled hidden states.

@@ -45,6 +45,15 @@ pub enum FineTuneError {
     },
     /// The model's dialect has no words for a classification head.
     Config(ConfigError),
+    /// It would take more memory than there is.
+    Memory {
+        /// What it takes, in bytes.
+        needed: u64,
+        /// What there is, in bytes.
+        available: u64,
+        /// What would help.
+        advice: String,
+    },
     /// The model cannot be written.
     Save(SaveError),
     /// The gradients are no longer finite.
@@ -76,6 +85,11 @@ impl fmt::Display for FineTuneError {
                 write!(f, "{}: expected {expected}, found {found}", path.display())
             }
             Self::Config(_) => f.write_str("this model cannot have a classification head in its own format"),
+            Self::Memory { needed, available, advice } => {
+                let gib = |bytes: &u64| *bytes as f64 / f64::from(1 << 30);
+                let (needed, available) = (gib(needed), gib(available));
+                write!(f, "tuning takes about {needed:.1} GiB of memory, and {available:.1} are available; {advice}")
+            }
             Self::Save(error) => error.fmt(f),
             Self::Diverged { step, epoch } => {
                 write!(f, "the loss is no number at step {step}, in epoch {epoch}; a smaller --lr may help")

@@ -11,14 +11,15 @@ use longstrand_model::{Chunking, Model};
 use super::data::{Part, oriented};
 use super::deal::shuffled;
 use super::error::FineTuneError;
-use super::job::{Best, Epoch, Method, Optimization};
+use super::job::{Best, Epoch};
 use super::predict::{Passes, mean_loss};
+use super::settings::{Method, Optimization};
 use super::task::{ClassWeights, Task};
 use crate::optimizer::{AdamW, clip_factor, global_norm};
 use crate::random::{Draws, Purpose};
 
 /// Groups that a batch is split into, each with gradients of its own.
-const GROUPS: usize = 8;
+pub(super) const GROUPS: usize = 8;
 
 /// How a model is tuned.
 pub(super) struct FullFit<'a> {

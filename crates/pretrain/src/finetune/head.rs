@@ -6,8 +6,9 @@
 use super::data::Part;
 use super::deal::shuffled;
 use super::error::FineTuneError;
-use super::job::{Best, Epoch, Method, Optimization};
+use super::job::{Best, Epoch};
 use super::predict::{Progress, mean_loss};
+use super::settings::{Method, Optimization};
 use super::task::{ClassWeights, Task};
 use crate::optimizer::{AdamW, clip_factor, global_norm};
 use crate::random::Purpose;

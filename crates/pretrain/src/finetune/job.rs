@@ -1,138 +1,25 @@
-//! A fine-tuning from tables to predictions, and a tuned model on another table.
+//! A fine-tuning from tables to predictions.
 
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::checkpoint::{Checkpoint, Weights};
 use longstrand_model::config::{ClassifierPooling, Config, Head};
 use longstrand_model::{Model, Watch};
 use longstrand_seq::labelled::Labels;
-use longstrand_seq::{Genome, GenomeOptions};
 
-use super::data::{Example, Part, Table};
+use super::data::{Example, Part, Table, open_genome};
 use super::deal::{folds, held_out};
 use super::error::FineTuneError;
 use super::full::FullFit;
 use super::head::{HeadFit, outputs_of};
 use super::lanes::Lanes;
 use super::measures::Measures;
+use super::plan::TuningPlan;
 use super::predict::{Passes, Prediction, Progress, Recipe, mean_loss, measures, predictions};
-use super::task::{ClassWeights, Task, TaskKind};
-use crate::optimizer::AdamWOptions;
-use crate::schedule::{FirstStep, Form, Schedule, Warmup};
-
-/// What is learned from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// A table for each part.
-    Files {
-        /// What is learned from.
-        train: PathBuf,
-        /// What decides the best epoch; without it a part of `train` is held out for that.
-        valid: Option<PathBuf>,
-        /// What only measures.
-        test: Option<PathBuf>,
-    },
-    /// One table that is split into so many parts; each in turn is the test part.
-    Folds {
-        /// The table.
-        table: PathBuf,
-        /// How many parts, at least 2.
-        folds: usize,
-    },
-}
-
-/// What changes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Method {
-    /// The head.
-    HeadOnly,
-    /// The head, and then all parameters.
-    Full,
-}
-
-/// Which strands are used of a model that is not equivariant.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Strands {
-    /// Both.
-    #[default]
-    Both,
-    /// The sequence as it is given.
-    Forward,
-}
-
-/// How parameters are moved: AdamW (β 0.9 and 0.999), a linear warm-up and half a cosine down to 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Optimization {
-    /// Times that each sequence is seen.
-    pub epochs: u64,
-    /// Sequences of a step, at least 1.
-    pub batch: usize,
-    /// The highest learning rate.
-    pub rate: f64,
-    /// Decay of matrices.
-    pub weight_decay: f64,
-    /// The fraction of steps in which the rate rises.
-    pub warmup: f64,
-    /// The largest norm of all gradients.
-    pub clip: f64,
-}
-
-impl Optimization {
-    /// What suits a head alone.
-    pub const HEAD: Self = Self { epochs: 40, batch: 64, rate: 1e-2, weight_decay: 0.01, warmup: 0.1, clip: 1.0 };
-
-    /// What suits all parameters of a trained model.
-    pub const FULL: Self = Self { epochs: 3, batch: 32, rate: 2e-4, weight_decay: 0.01, warmup: 0.1, clip: 1.0 };
-
-    pub(super) fn adamw(&self) -> AdamWOptions {
-        AdamWOptions { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: self.weight_decay }
-    }
-
-    pub(super) fn schedule(&self, sequences: usize) -> Schedule {
-        let steps = self.epochs * sequences.div_ceil(self.batch) as u64;
-        let warmup = (self.warmup * steps as f64).round() as u64;
-        Schedule {
-            warmup: Warmup { start: 0.0, steps: warmup, first: FirstStep::OneIncrement },
-            peak: self.rate,
-            form: Form::Cosine { steps, last: 0.0 },
-        }
-    }
-}
-
-/// A fine-tuning.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FineTuning {
-    /// The tables.
-    pub input: Input,
-    /// The genome of tables of intervals.
-    pub genome: Option<PathBuf>,
-    /// How it is understood.
-    pub genome_options: GenomeOptions,
-    /// What labels are.
-    pub kind: TaskKind,
-    /// What changes.
-    pub method: Method,
-    /// Which strands are used.
-    pub strands: Strands,
-    /// Bases of a sequence that are used, around its centre; at least 1.
-    pub longest: usize,
-    /// The fraction of the training table that is held out to decide the best epoch where there is no validation table; of 0
-    /// the last epoch counts.
-    pub valid_fraction: f64,
-    /// How much classes count.
-    pub class_weights: ClassWeights,
-    /// How the head is fitted.
-    pub head: Optimization,
-    /// How all parameters are tuned.
-    pub full: Optimization,
-    /// What orders, strands and parts depend on.
-    pub seed: u64,
-    /// Threads.
-    pub threads: NonZeroUsize,
-}
+use super::settings::{FineTuning, Input, Method, Strands};
+use super::task::Task;
 
 /// What came of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -181,21 +68,6 @@ pub struct FineTuned {
     pub parts: Vec<Measured>,
 }
 
-/// A tuned model on another table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Application {
-    /// The table, with or without labels.
-    pub table: PathBuf,
-    /// The genome of a table of intervals.
-    pub genome: Option<PathBuf>,
-    /// How it is understood.
-    pub genome_options: GenomeOptions,
-    /// How the model is applied.
-    pub recipe: Recipe,
-    /// Threads.
-    pub threads: NonZeroUsize,
-}
-
 /// The parameters of the epoch with the smallest validation loss, or of the last one where there is no such loss.
 pub(super) struct Best<T> {
     loss: f64,
@@ -219,19 +91,6 @@ impl<T> Best<T> {
     }
 }
 
-/// Opens the genome of tables of intervals.
-fn open_genome(
-    path: Option<&Path>,
-    options: &GenomeOptions,
-    watch: &dyn Watch,
-) -> Result<Option<Genome>, FineTuneError> {
-    let genome = path.map(|path| Genome::open(path, options)).transpose()?;
-    if let Some(notice) = genome.as_ref().and_then(Genome::notice) {
-        watch.note(&notice);
-    }
-    Ok(genome)
-}
-
 /// A model's configuration and weights with a new head of zeros.
 fn with_head(checkpoint: &Checkpoint, outputs: usize) -> (Config, Weights) {
     let head = Head::SequenceClassification { n_labels: outputs, pooling: ClassifierPooling::Mean };
@@ -241,11 +100,26 @@ fn with_head(checkpoint: &Checkpoint, outputs: usize) -> (Config, Weights) {
     (config, weights)
 }
 
-/// Tables in memory and their hidden states.
+/// Tables in memory.
 struct Tables {
     train: Table,
     valid: Option<Table>,
     test: Option<Table>,
+}
+
+impl Tables {
+    fn all(&self) -> impl Iterator<Item = &Table> {
+        [Some(&self.train), self.valid.as_ref(), self.test.as_ref()].into_iter().flatten()
+    }
+}
+
+/// What a run works with.
+struct Prepared {
+    tables: Tables,
+    task: Task,
+    config: Config,
+    weights: Weights,
+    plan: TuningPlan,
 }
 
 /// Parameters that a run came to.
@@ -255,31 +129,32 @@ struct Fitted {
 }
 
 impl FineTuning {
+    /// What a run would do. Tables are read, and nothing is computed.
+    ///
+    /// # Errors
+    ///
+    /// - as [`Self::run`], but for what only a run meets
+    pub fn plan(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<TuningPlan, FineTuneError> {
+        Ok(self.prepare(checkpoint, level, watch)?.plan)
+    }
+
     /// Tunes a model, and predicts the validation and the test part.
     ///
     /// # Errors
     ///
     /// - a number is out of bounds, or the model's dialect has no classification head;
     /// - a table or the genome cannot be used, or a part would be empty;
+    /// - it would take more memory than there is;
     /// - the loss is no number any more;
     /// - the watch stops the run, or there are no threads.
     pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<FineTuned, FineTuneError> {
-        self.check()?;
-        let tables = self.read(checkpoint, watch)?;
-        let task = Task::of_table(self.kind, &tables.train)?;
-        let (config, weights) = with_head(checkpoint, task.outputs());
-        if let Input::Files { .. } = self.input {
-            config.to_json(&checkpoint.vocabulary)?;
-        }
+        let Prepared { tables, task, config, weights, plan } = self.prepare(checkpoint, level, watch)?;
+        plan.check()?;
         let (lanes, progress) = (Lanes::new(self.threads)?, Progress::new(watch));
         let both = self.strands == Strands::Both && config.rcps.is_none();
         let passes = Passes { vocabulary: &checkpoint.vocabulary, both, lanes: &lanes, progress: &progress };
         let run = Run { tuning: self, task: &task, config: &config, weights: &weights, level, passes: &passes };
-        let all = [Some(&tables.train), tables.valid.as_ref(), tables.test.as_ref()];
-        for table in all.into_iter().flatten() {
-            table.targets(&task)?;
-            progress.expect(table.examples.len());
-        }
+        progress.expect(tables.all().map(|table| table.examples.len()).sum());
         let (epochs, parts, tuned) = match self.input {
             Input::Files { .. } => run.files(&tables)?,
             Input::Folds { folds, .. } => run.folds(&tables.train, folds)?,
@@ -292,31 +167,20 @@ impl FineTuning {
         Ok(FineTuned { checkpoint, recipe, epochs, parts })
     }
 
-    fn check(&self) -> Result<(), FineTuneError> {
-        let usage = |message: String| Err(FineTuneError::Usage(message));
-        if !(0.0..1.0).contains(&self.valid_fraction) {
-            return usage(format!(
-                "expected a validation fraction of at least 0 and below 1, found {}",
-                self.valid_fraction
-            ));
+    fn prepare(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Prepared, FineTuneError> {
+        self.check()?;
+        let tables = self.read(checkpoint, watch)?;
+        let task = Task::of_table(self.kind, &tables.train)?;
+        let (config, weights) = with_head(checkpoint, task.outputs());
+        if let Input::Files { .. } = self.input {
+            config.to_json(&checkpoint.vocabulary)?;
         }
-        for optimization in [&self.head, &self.full] {
-            let Optimization { rate, weight_decay, warmup, clip, batch, .. } = *optimization;
-            if !(rate > 0.0 && rate.is_finite()) {
-                return usage(format!("expected a learning rate above 0, found {rate}"));
-            }
-            if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-                return usage(format!("expected a weight decay of at least 0, found {weight_decay}"));
-            }
-            if !(0.0..=1.0).contains(&warmup) || clip.is_nan() || clip <= 0.0 || batch == 0 {
-                return usage("expected a warm-up from 0 to 1, a clipping norm above 0 and a batch above 0".into());
-            }
+        for table in tables.all() {
+            table.targets(&task)?;
         }
-        match self.input {
-            Input::Folds { folds: 0 | 1, .. } => usage("expected at least 2 folds".into()),
-            _ if self.longest == 0 => usage("expected at least one base of each sequence".into()),
-            _ => Ok(()),
-        }
+        let all: Vec<&Table> = tables.all().collect();
+        let plan = TuningPlan::new(self, &all, &config, &weights, task.outputs(), level);
+        Ok(Prepared { tables, task, config, weights, plan })
     }
 
     fn read(&self, checkpoint: &Checkpoint, watch: &dyn Watch) -> Result<Tables, FineTuneError> {
@@ -437,39 +301,5 @@ impl Run<'_> {
         let predictions = predictions(self.task, &part.examples, &outputs);
         let measures = Some(measures(&predictions, &part.targets));
         Ok(Measured { part: name, predictions, measures })
-    }
-}
-
-impl Application {
-    /// Predicts a table.
-    ///
-    /// # Errors
-    ///
-    /// - the model has no classification head, or another number of outputs than the recipe;
-    /// - the table or the genome cannot be used;
-    /// - the watch stops the run, or there are no threads.
-    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Measured, FineTuneError> {
-        let (expected, name) = (self.recipe.task.outputs(), &checkpoint.name);
-        match checkpoint.config.head {
-            Head::SequenceClassification { n_labels, .. } if n_labels == expected => {}
-            Head::SequenceClassification { n_labels, .. } => {
-                let message = format!("{name}: expected a head of {expected} outputs, found one of {n_labels}");
-                return Err(FineTuneError::Usage(message));
-            }
-            _ => return Err(FineTuneError::Usage(format!("{name} has no classification head"))),
-        }
-        let mut genome = open_genome(self.genome.as_deref(), &self.genome_options, watch)?;
-        let (vocabulary, recipe) = (&checkpoint.vocabulary, &self.recipe);
-        let table = Table::read(&self.table, genome.as_mut(), Labels::Optional, vocabulary, recipe.longest, watch)?;
-        let (lanes, progress) = (Lanes::new(self.threads)?, Progress::new(watch));
-        progress.expect(table.examples.len());
-        let both = recipe.strands == Strands::Both && checkpoint.config.rcps.is_none();
-        let passes = Passes { vocabulary, both, lanes: &lanes, progress: &progress };
-        let examples: Vec<&Example> = table.examples.iter().collect();
-        let targets = table.is_labelled().then(|| table.targets(&recipe.task)).transpose()?;
-        let outputs = passes.outputs(&Model::new(Cpu::new(level), checkpoint), &examples)?;
-        let predictions = predictions(&recipe.task, &examples, &outputs);
-        let measures = targets.map(|targets| measures(&predictions, &targets));
-        Ok(Measured { part: "test".into(), predictions, measures })
     }
 }

@@ -26,6 +26,11 @@ impl Lanes {
         self.together.install(work)
     }
 
+    /// How many jobs are under way at a time, each with a state of its own, where sequences are `longest` long.
+    pub(super) fn at_a_time(threads: NonZeroUsize, jobs: usize, longest: usize) -> usize {
+        if longest >= Crew::<()>::LONG { 1 } else { threads.get().min(jobs).max(1) }
+    }
+
     /// Does the jobs, each once: side by side, or one after another by all threads where sequences are `longest` long.
     /// `state` makes what a thread works in. After an error no further job is begun.
     pub(super) fn each<J: Send, T>(

@@ -9,13 +9,13 @@ use longstrand_seq::Vocabulary;
 
 use super::data::{Example, Part, oriented};
 use super::error::FineTuneError;
-use super::job::Strands;
 use super::lanes::Lanes;
 use super::measures::{Measures, class_measures, likeliest, value_measures};
+use super::settings::Strands;
 use super::task::{Target, Task};
 
 /// Sequences that a thread takes at a time.
-const AT_A_TIME: usize = 16;
+pub(super) const AT_A_TIME: usize = 16;
 
 /// All that has to be known beside the weights to apply a tuned model.
 #[derive(Clone, Debug, PartialEq)]

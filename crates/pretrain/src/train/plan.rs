@@ -72,7 +72,8 @@ impl PlannedMemory {
         }
     }
 
-    fn or_more(self, other: Self) -> Self {
+    /// The larger of each.
+    pub(crate) fn or_more(self, other: Self) -> Self {
         Self {
             state: self.state.max(other.state),
             windows: self.windows.max(other.windows),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::state_spaces::{mamba_cfg, mamba2_cfg, vocab_multiple};
 use super::{CONTEXT_KEY, Object, insert_some, into_object};
-use crate::config::{ClassifierPooling, Config, Directions, Family, Head, MixerConfig, NormKind, Strategy};
+use crate::config::{Config, Directions, Family, Head, MixerConfig, NormKind, Strategy, classifier};
 
 pub(super) fn object(config: &Config, vocabulary: &Vocabulary) -> Object {
     let (strategy, weight_tie) = match config.directions {
@@ -96,18 +96,7 @@ fn mixer(config: &Config) -> Object {
 fn head(head: Head) -> Object {
     match head {
         Head::LanguageModel { tied: false } => into_object(json!({"tie_word_embeddings": false})),
-        Head::SequenceClassification { n_labels, pooling } => {
-            let label = |i: usize| format!("LABEL_{i}");
-            let id2label: Object = (0..n_labels).map(|i| (i.to_string(), label(i).into())).collect();
-            let label2id: Object = (0..n_labels).map(|i| (label(i), i.into())).collect();
-            let pooling = match pooling {
-                ClassifierPooling::Mean => "mean",
-                ClassifierPooling::Max => "max",
-                ClassifierPooling::Last => "last",
-                ClassifierPooling::First => "first",
-            };
-            into_object(json!({"id2label": id2label, "label2id": label2id, "pooling_strategy": pooling}))
-        }
+        Head::SequenceClassification { n_labels, pooling } => classifier::object(n_labels, pooling),
         Head::None | Head::LanguageModel { tied: true } => Object::new(),
     }
 }

@@ -1,10 +1,13 @@
 //! transformers' `mamba` and `mamba2`.
+//!
+//! Transformers has no class for a classification head on these. A model with one is written as the class would be called,
+//! with Caduceus' keys for the head; transformers reads its backbone as `MambaModel` or `Mamba2Model`.
 
 use longstrand_seq::vocab::Vocabulary;
 use serde_json::{Value, json};
 
 use super::{CONTEXT_KEY, Object, expand, insert_some, into_object, limits};
-use crate::config::{Config, Head, Mamba2Config, MambaConfig};
+use crate::config::{Config, Head, Mamba2Config, MambaConfig, classifier};
 
 pub(super) fn mamba(config: &Config, mamba: &MambaConfig, vocabulary: &Vocabulary) -> Object {
     let own = json!({
@@ -76,6 +79,9 @@ fn object(
         "pad_token_id": vocabulary.pad(),
         "torch_dtype": "float32",
     })));
+    if let Head::SequenceClassification { n_labels, pooling } = config.head {
+        object.extend(classifier::object(n_labels, pooling));
+    }
     insert_some(&mut object, CONTEXT_KEY, config.trained_context);
     object
 }
