@@ -1,8 +1,10 @@
 //! `longstrand evaluate` and `longstrand generate` from end to end.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use longstrand_tests::fixture::Expected;
 use longstrand_tests::{YEAST, command::Longstrand, data, synthetic::Family, workdir::Workdir};
 use serde_json::Value;
@@ -57,6 +59,28 @@ fn the_built_in_model_measures_what_the_reference_code_s_logits_do() {
         assert_eq!(found("targets"), targets, "{class}");
         assert!((found("loss") - loss).abs() < 1e-5, "{class}: {} instead of {loss}", found("loss"));
         assert_eq!(found("accuracy"), accuracy, "{class}");
+    }
+}
+
+/// The first 512 of the 4,096 windows that the built-in model was validated on, and what it had to say of them. Its card
+/// has the losses on all.
+#[test]
+fn the_built_in_model_has_the_loss_of_its_validation() {
+    let packed =
+        fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/builtin/validation-512.safetensors.gz"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tokens, json) = (folder.path().join("validation.safetensors"), folder.path().join("measures.json"));
+    let mut unpacked = fs::File::create(&tokens).expect("a file");
+    io::copy(&mut GzDecoder::new(packed.expect("the fixture")), &mut unpacked).expect("gzip");
+    let command = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test")).args("evaluate -q --tokens");
+    command.arg(tokens).arg("--json").arg(&json).succeeds();
+    let report: Value = serde_json::from_slice(&fs::read(json).expect("a report")).expect("JSON");
+    let classes = &report["measures"][0]["classes"];
+    for (class, targets, loss) in [("all", 78_479, 1.12784), ("masked", 63_582, 1.20821), ("visible", 14_897, 0.78482)]
+    {
+        assert_eq!(classes[class]["targets"], targets, "{class}");
+        let found = classes[class]["loss"].as_f64().expect("a number");
+        assert!((found - loss).abs() < 1e-4, "{class}: {found} instead of {loss}");
     }
 }
 

@@ -229,6 +229,24 @@ fn intervals_of_a_genome_are_the_same_as_their_sequences() {
 }
 
 #[test]
+fn a_plan_is_printed_and_nothing_is_written() {
+    let place = Place::new(Family::Mamba);
+    write_classes(&place.path("train.tsv"), 0..40);
+    let printed = |more: &str| place.tune(&format!("--train train.tsv --dry-run -o out.out {more}")).succeeds().stdout;
+    let (full, head) = (printed("-@ 1"), printed("-@ 1 --head-only"));
+    let row = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).expect("the row").to_owned();
+        line[name.len()..].trim().to_owned()
+    };
+    assert!(row(&full, "table").ends_with("train.tsv: 40 sequences"), "{full}");
+    assert_eq!((row(&full, "longest"), row(&full, "outputs")), ("69 bases".into(), "2".into()));
+    assert_eq!(row(&full, "tuned"), "the head, then all parameters");
+    assert!(full.contains(" gradients\n") && head.contains("0.0 MiB gradients\n"), "{head}");
+    assert!(!place.path("out.out").exists());
+    place.tune("--train train.tsv --dry-run -o out.out --lr 0").fails(2, &["expected a learning rate above 0"]);
+}
+
+#[test]
 fn what_cannot_be_learned_is_told_with_file_and_line() {
     let place = Place::new(Family::CaduceusPh);
     write_classes(&place.path("good.tsv"), 0..30);

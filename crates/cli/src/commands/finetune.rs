@@ -16,10 +16,12 @@ use crate::args::number::{above_zero, size};
 use crate::args::{GeneralOptions, ModelArgs, load_model};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::machine::memory::Memory;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
 mod outputs;
+mod plan;
 mod recipe;
 
 use outputs::Outputs;
@@ -41,6 +43,7 @@ predictions.parquet. Measures are printed as a table.",
   longstrand finetune --train train.tsv --valid valid.tsv --test test.tsv --epochs 5 --lr 1e-4 -o tuned
   longstrand finetune --train peaks.tsv --genome genome.fa --folds 5 --head-only -o folds
   longstrand finetune --train expression.tsv --task regression -o tuned
+  longstrand finetune --train train.tsv --max-length 100000 -o tuned --dry-run
   longstrand finetune --apply tuned --test new.tsv -o predicted"
 )]
 pub struct Options {
@@ -54,6 +57,9 @@ pub struct Options {
     /// Replace an output that exists
     #[arg(long)]
     force: bool,
+    /// Read the tables, print what the run would do and take, and stop
+    #[arg(long, conflicts_with = "apply")]
+    dry_run: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -145,8 +151,12 @@ struct TrainingArgs {
 /// - Options that make no sense, or not with the model.
 /// - The model, a table or the genome cannot be read.
 /// - The output exists or cannot be written.
+/// - It would take more memory than there is.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    if options.dry_run {
+        return describe(&options, general);
+    }
     let outputs = Outputs::new(&options.output, options.force, options.has_model())?;
     match &options.tables.apply {
         Some(model) => apply(&options, model, outputs, general),
@@ -164,6 +174,19 @@ fn tune(options: &Options, outputs: Outputs, general: &GeneralOptions) -> anyhow
         say(&summary(&tuned, started.elapsed().as_secs_f64()));
     }
     write_stdout(outputs::measures_frame(&tuned.parts).to_tsv().as_bytes())
+}
+
+/// Prints what would be done.
+fn describe(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let checkpoint = options.model.load()?;
+    let job = options.job(&checkpoint, general);
+    let interrupt = Interrupt::listen(general.quiet)?;
+    let progress = Progress::counting("sequences", general.quiet);
+    let plan = job.plan(&checkpoint, Level::detect()?, &Shown { progress: &progress, interrupt: &interrupt });
+    progress.finish();
+    let plan = plan.map_err(told)?;
+    write_stdout(plan::table(&plan).as_bytes())?;
+    Ok(plan.check()?)
 }
 
 fn apply(options: &Options, model: &Path, outputs: Outputs, general: &GeneralOptions) -> anyhow::Result<()> {
@@ -240,6 +263,7 @@ impl Options {
             full: if training.head_only { Optimization::FULL } else { training.optimization(Optimization::FULL) },
             seed: training.seed,
             threads: general.threads(),
+            available_memory: Memory::detect().map(|memory| memory.available),
         }
     }
 }

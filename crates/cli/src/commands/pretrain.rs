@@ -15,7 +15,7 @@ use crate::args::number::{above_zero, size};
 use crate::args::{ExistingArgs, GeneralOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::machine::memory::Memory;
+use crate::machine::memory::{Memory, format_memory};
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -295,13 +295,6 @@ fn describe(plan: &Plan) -> String {
     }
     rows.extend([("available", plan.available_memory.map_or("not known".into(), format_memory))]);
     rows.iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
-}
-
-fn format_memory(bytes: u64) -> String {
-    match bytes as f64 / f64::from(1 << 20) {
-        mebibytes @ 1024.0.. => format!("{:.1} GiB", mebibytes / 1024.0),
-        mebibytes => format!("{mebibytes:.1} MiB"),
-    }
 }
 
 #[cfg(test)]

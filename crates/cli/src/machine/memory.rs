@@ -24,6 +24,14 @@ impl Memory {
     }
 }
 
+/// Bytes for a reader.
+pub fn format_memory(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 20) {
+        mebibytes @ 1024.0.. => format!("{:.1} GiB", mebibytes / 1024.0),
+        mebibytes => format!("{mebibytes:.1} MiB"),
+    }
+}
+
 fn parse_meminfo(text: &str) -> Option<Memory> {
     let kibibytes = |key: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;

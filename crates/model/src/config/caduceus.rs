@@ -6,10 +6,7 @@
 use super::classifier;
 use super::fields::Fields;
 use super::state_spaces::{self, Version};
-use super::{
-    Config, ConfigError, Directions, Family, Head, MixerConfig, Naming, NormConfig, NormKind, Rcps,
-    Strategy,
-};
+use super::{Config, ConfigError, Directions, Family, Head, MixerConfig, Naming, NormConfig, NormKind, Rcps, Strategy};
 
 /// PlantCaduceus's complement map: `[PAD] [MASK] [UNK] a c g t` and one row of padding.
 const PLANT_COMPLEMENT: [u8; 8] = [0, 1, 2, 6, 5, 4, 3, 7];

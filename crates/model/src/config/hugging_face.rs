@@ -115,14 +115,18 @@ mod tests {
 
     #[test]
     fn a_head_for_classes_has_the_keys_of_caduceus() {
-        let text = br#"{"model_type": "mamba2", "architectures": ["Mamba2ForSequenceClassification"], "hidden_size": 64,
+        let text =
+            br#"{"model_type": "mamba2", "architectures": ["Mamba2ForSequenceClassification"], "hidden_size": 64,
             "num_hidden_layers": 2, "vocab_size": 16, "num_heads": 4, "head_dim": 32, "n_groups": 1, "num_labels": 3,
             "pooling_strategy": "max"}"#;
         let config = Config::parse(text).unwrap();
         assert_eq!(config.head, Head::SequenceClassification { n_labels: 3, pooling: ClassifierPooling::Max });
         let other = String::from_utf8_lossy(text).replace("Mamba2For", "MambaFor");
         let message = Config::parse(other.as_bytes()).unwrap_err().to_string();
-        assert!(message.contains("expected Mamba2ForCausalLM, Mamba2ForSequenceClassification or Mamba2Model"), "{message}");
+        assert!(
+            message.contains("expected Mamba2ForCausalLM, Mamba2ForSequenceClassification or Mamba2Model"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct TuningPlan {
     pub method: Method,
     /// Threads.
     pub threads: NonZeroUsize,
+    /// The most sequences that are under way at a time.
+    pub at_a_time: usize,
     /// Bytes of the sequences and of their pooled hidden states.
     pub sequences: u64,
     /// What the model takes.
@@ -57,10 +59,12 @@ impl TuningPlan {
         let hidden = FLOAT * config.d_model as u64;
         let needs = Needs { tuning, config, longest, parameters: weights.parameter_count() };
         let model = Model::of_weights(Cpu::new(level), config.clone(), weights);
-        let passes = needs.passes(&model, examples().count());
-        let memory = match tuning.method {
-            Method::HeadOnly => passes,
-            Method::Full => passes.or_more(needs.steps()),
+        let jobs = examples().count().div_ceil(AT_A_TIME);
+        let (passes, steps) = (needs.at_a_time(jobs), needs.at_a_time(needs.groups()));
+        let in_passes = needs.passes(&model, passes);
+        let (at_a_time, memory) = match tuning.method {
+            Method::HeadOnly => (passes, in_passes),
+            Method::Full => (steps, in_passes.or_more(needs.steps(steps))),
         };
         Self {
             tables: tables.iter().map(|table| (table.path.clone(), table.examples.len())).collect(),
@@ -69,6 +73,7 @@ impl TuningPlan {
             parameters: needs.parameters,
             method: tuning.method,
             threads: tuning.threads,
+            at_a_time,
             sequences: examples().map(|example| example.ids.len() as u64 + hidden).sum(),
             memory,
             available_memory: tuning.available_memory,
@@ -98,7 +103,7 @@ impl TuningPlan {
     fn advice(&self, available: u64) -> String {
         let PlannedMemory { state, gradients, windows, passing } = self.memory;
         let rest = self.sequences + state + gradients + passing;
-        let one = windows / self.threads.get() as u64;
+        let one = windows / self.at_a_time as u64;
         if rest + one <= available {
             return format!("--threads {} may fit", ((available - rest) / one.max(1)).max(1));
         }
@@ -118,29 +123,94 @@ struct Needs<'a> {
 }
 
 impl Needs<'_> {
+    /// Groups of a batch.
+    fn groups(&self) -> usize {
+        let batch = self.tuning.full.batch;
+        batch.div_ceil(batch.div_ceil(GROUPS))
+    }
+
+    fn at_a_time(&self, jobs: usize) -> usize {
+        Lanes::at_a_time(self.tuning.threads, jobs, self.longest)
+    }
+
     /// Passes over all sequences, without gradients: the weights as loaded, with their head, and made ready.
-    fn passes(&self, model: &Model<Cpu>, sequences: usize) -> PlannedMemory {
-        let jobs = sequences.div_ceil(AT_A_TIME);
-        let at_a_time = Lanes::at_a_time(self.tuning.threads, jobs, self.longest) as u64;
+    fn passes(&self, model: &Model<Cpu>, at_a_time: usize) -> PlannedMemory {
         PlannedMemory {
             state: 2 * FLOAT * self.parameters,
-            windows: at_a_time * model.pass_bytes(Chunking::Auto, self.longest),
+            windows: at_a_time as u64 * model.pass_bytes(Chunking::Auto, self.longest),
             gradients: 0,
             passing: FLOAT * self.parameters,
         }
     }
 
     /// Steps: beside the weights as loaded and with their head those that move, the best so far and two moments.
-    fn steps(&self) -> PlannedMemory {
+    fn steps(&self, at_a_time: usize) -> PlannedMemory {
         let train = TrainMemory::of::<f32>(self.config, Chunking::Auto, self.longest);
-        let batch = self.tuning.full.batch;
-        let groups = batch.div_ceil(batch.div_ceil(GROUPS));
-        let at_a_time = Lanes::at_a_time(self.tuning.threads, groups, self.longest) as u64;
         PlannedMemory {
             state: 6 * FLOAT * self.parameters,
-            windows: at_a_time * train.scratch(),
+            windows: at_a_time as u64 * train.scratch(),
             gradients: GROUPS as u64 * train.gradients,
             passing: train.weights + FLOAT * self.parameters,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longstrand_seq::Vocabulary;
+
+    use super::super::data::Example;
+    use super::super::settings::{Input, Optimization, Strands};
+    use super::super::task::{ClassWeights, TaskKind};
+    use super::*;
+    use crate::init::{InitOptions, initial_weights};
+
+    fn plan(method: Method, threads: usize, longest: usize, available_memory: Option<u64>) -> TuningPlan {
+        let config = Config::caduceus_ph(64, 2, &Vocabulary::caduceus());
+        let weights = initial_weights(&config, &InitOptions::default(), 1);
+        let example = |line| Example { line, label: None, ids: vec![7; longest] };
+        let table = Table { path: "t.tsv".into(), examples: (0..100).map(example).collect() };
+        let tuning = FineTuning {
+            input: Input::Folds { table: table.path.clone(), folds: 2 },
+            genome: None,
+            genome_options: longstrand_seq::GenomeOptions::default(),
+            kind: TaskKind::Classification,
+            method,
+            strands: Strands::Both,
+            longest,
+            valid_fraction: 0.1,
+            class_weights: ClassWeights::Equal,
+            head: Optimization::HEAD,
+            full: Optimization::FULL,
+            seed: 0,
+            threads: NonZeroUsize::new(threads).unwrap(),
+            available_memory,
+        };
+        TuningPlan::new(&tuning, &[&table], &config, &weights, 2, Level::widest())
+    }
+
+    #[test]
+    fn memory_grows_with_threads_and_sequences() {
+        let of = |threads, longest| plan(Method::Full, threads, longest, None).memory.windows;
+        assert_eq!(of(4, 500), 4 * of(1, 500));
+        assert_eq!(of(16, 500), 8 * of(1, 500), "a batch has eight groups");
+        assert_eq!(of(4, 20_000), of(1, 20_000), "long sequences go one by one");
+        assert!(of(1, 1_000) > of(1, 500));
+        let (full, head) = (plan(Method::Full, 1, 500, None), plan(Method::HeadOnly, 1, 500, None));
+        assert!(head.total() < full.total() && head.memory.gradients == 0);
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_what_would() {
+        let needed = plan(Method::Full, 4, 2_000, None);
+        assert!(plan(Method::Full, 4, 2_000, Some(needed.total())).check().is_ok());
+        let message =
+            |method, longest, available| plan(method, 4, longest, Some(available)).check().unwrap_err().to_string();
+        let short = needed.total() - needed.memory.windows / 2;
+        assert!(message(Method::Full, 2_000, short).ends_with("; --threads 2 may fit"));
+        let rest = needed.total() - needed.memory.windows;
+        assert!(message(Method::Full, 2_000, rest).ends_with("; --head-only takes less"));
+        let message = message(Method::HeadOnly, 300_000, 1 << 20);
+        assert!(message.ends_with("set --max-length below 300000, or take a smaller model or table"), "{message}");
     }
 }
