@@ -36,7 +36,7 @@ pub use tally::{Class, Tally, Total};
 use crate::objective::{Batch, IGNORED};
 
 /// A model that is asked to predict.
-pub struct Evaluator {
+pub(crate) struct Evaluator {
     model: Model<Cpu>,
     crew: Crew<Scratch<f32>>,
     mask_id: Option<u8>,
@@ -45,7 +45,7 @@ pub struct Evaluator {
 
 /// Why an evaluation ended early.
 #[derive(Debug)]
-pub enum Halt {
+pub(crate) enum Halt {
     /// The watch stopped it.
     Cancelled,
     /// The system does not give threads.
@@ -60,7 +60,7 @@ impl From<ThreadPoolBuildError> for Halt {
 
 impl Evaluator {
     /// Makes a checkpoint's model ready; `None` if it has no language-model head.
-    pub fn new(checkpoint: &Checkpoint, backend: Cpu, threads: NonZeroUsize) -> Option<Self> {
+    pub(crate) fn new(checkpoint: &Checkpoint, backend: Cpu, threads: NonZeroUsize) -> Option<Self> {
         let model = Model::new(backend, checkpoint);
         let vocabulary = &checkpoint.vocabulary;
         let mask_id = vocabulary.mask().filter(|_| !model.is_causal());
@@ -78,7 +78,7 @@ impl Evaluator {
     /// # Errors
     ///
     /// - the watch stops the run, or there are no threads
-    pub fn add(&mut self, batch: &Batch, tally: &mut Tally, watch: &dyn Watch) -> Result<(), Halt> {
+    pub(crate) fn add(&mut self, batch: &Batch, tally: &mut Tally, watch: &dyn Watch) -> Result<(), Halt> {
         let Self { model, crew, mask_id, bases } = self;
         let rows: Vec<Row<'_>> = batch
             .ids

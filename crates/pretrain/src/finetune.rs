@@ -37,11 +37,10 @@ mod settings;
 mod task;
 
 pub use apply::Application;
-pub use data::{Example, Table};
 pub use error::FineTuneError;
 pub use job::{Epoch, FineTuned, Measured};
-pub use measures::{Measures, class_measures, value_measures};
+pub use measures::Measures;
 pub use plan::TuningPlan;
 pub use predict::{Prediction, Recipe};
 pub use settings::{FineTuning, Input, Method, Optimization, Strands};
-pub use task::{ClassWeights, Target, Task, TaskKind};
+pub use task::{ClassWeights, Task, TaskKind};

@@ -20,7 +20,7 @@ pub struct Preset {
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "tiny",
-        about: "Mamba, 4 layers of width 64, 512 bases: 1 million tokens, about a minute on a laptop's CPU",
+        about: "Mamba, 4 layers of width 64, 512 bases: 4 million tokens, about a minute on a laptop's CPU",
         toml: r#"
             [model]
             family = "mamba"
@@ -30,19 +30,19 @@ pub const PRESETS: &[Preset] = &[
             [objective]
             kind = "causal"
             [schedule]
-            peak = 4e-3
+            peak = 2e-3
             [run]
-            steps = 256
+            steps = 1024
             tokens = 4096
-            save_every = 64
+            save_every = 256
             [validation]
-            every = 64
+            every = 256
             windows = 64
         "#,
     },
     Preset {
         name: "tiny-ps",
-        about: "Caduceus-PS, 3 layers of width 48, 512 bases: 1 million tokens, some minutes on a laptop's CPU",
+        about: "Caduceus-PS, 3 layers of width 48, 512 bases: 1 million tokens, less than a minute on a laptop's CPU",
         toml: r#"
             [model]
             family = "caduceus-ps"
@@ -52,7 +52,7 @@ pub const PRESETS: &[Preset] = &[
             length = 512
             reverse_complement = 0.0
             [schedule]
-            peak = 4e-3
+            peak = 2e-3
             [run]
             steps = 256
             tokens = 4096

@@ -145,25 +145,8 @@ impl Evaluation {
         for &length in &windows.lengths {
             for &(objective, selected) in &objectives {
                 let preparation = Preparation::new(objective, checkpoint.vocabulary.clone(), 1.0)?;
-                let mut source = windows.open(length, watch)?;
-                let mut taken = Taken::new(&preparation, windows.seed, length.get() as usize);
-                for window in source.by_ref().take(self.limit()) {
-                    taken.push(&window?);
-                    if taken.is_full() {
-                        taken.judge(judges, watch)?;
-                    }
-                }
-                taken.judge(judges, watch)?;
-                let counts = source.counts();
-                let (tally, baselines) = judges.take();
-                measured.push(Measured {
-                    length: length.get(),
-                    selected,
-                    windows: taken.index.into(),
-                    left_out: counts.dropped_partial + counts.dropped_ambiguous,
-                    tally,
-                    baselines,
-                });
+                let of_length = self.windows_of_length(windows, length, &preparation, judges, watch)?;
+                measured.push(Measured { selected, ..of_length });
             }
         }
         match measured.iter().find(|measured| measured.windows == 0) {
@@ -174,6 +157,30 @@ impl Evaluation {
                 left_out: none.left_out,
             }),
         }
+    }
+
+    /// Measures windows of one length, prepared in one way.
+    fn windows_of_length(
+        &self,
+        windows: &WindowsOf,
+        length: NonZeroU64,
+        preparation: &Preparation,
+        judges: &mut Judges<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Measured, EvaluateError> {
+        let mut source = windows.open(length, watch)?;
+        let mut taken = Taken::new(preparation, windows.seed, length.get() as usize);
+        for window in source.by_ref().take(self.limit()) {
+            taken.push(&window?);
+            if taken.is_full() {
+                taken.judge(judges, watch)?;
+            }
+        }
+        taken.judge(judges, watch)?;
+        let counts = source.counts();
+        let left_out = counts.dropped_partial + counts.dropped_ambiguous;
+        let (tally, baselines) = judges.take();
+        Ok(Measured { length: length.get(), selected: None, windows: taken.index.into(), left_out, tally, baselines })
     }
 
     fn tokens(

@@ -12,22 +12,22 @@ use super::task::{Target, Task};
 
 /// A sequence.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Example {
+pub(super) struct Example {
     /// The line of its table.
-    pub line: u64,
+    pub(super) line: u64,
     /// Its label as written.
-    pub label: Option<String>,
+    pub(super) label: Option<String>,
     /// Token ids, at most as many as were asked for.
-    pub ids: Vec<u8>,
+    pub(super) ids: Vec<u8>,
 }
 
 /// A table's sequences.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
+pub(super) struct Table {
     /// The file.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// The rows.
-    pub examples: Vec<Example>,
+    pub(super) examples: Vec<Example>,
 }
 
 impl Table {

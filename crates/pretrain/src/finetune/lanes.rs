@@ -9,6 +9,9 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use super::error::FineTuneError;
 
 /// Threads for many jobs.
+///
+/// A [`Crew`] keeps scratches of one kind as long as it lives. Here two kinds take turns, of passes and of gradients, and each
+/// is given back after its turn.
 pub(super) struct Lanes {
     together: ThreadPool,
     alone: Vec<ThreadPool>,

@@ -25,7 +25,7 @@ pub type Measures = Vec<(&'static str, Option<f64>)>;
 /// # Panics
 ///
 /// If there is not one class for each row.
-pub fn class_measures(probabilities: &[Vec<f64>], classes: &[usize]) -> Measures {
+pub(super) fn class_measures(probabilities: &[Vec<f64>], classes: &[usize]) -> Measures {
     assert_eq!(probabilities.len(), classes.len(), "one class for each row");
     let n_classes = probabilities.first().map_or(0, Vec::len);
     let confusion = Confusion::new(probabilities, classes, n_classes);
@@ -52,7 +52,7 @@ pub fn class_measures(probabilities: &[Vec<f64>], classes: &[usize]) -> Measures
 /// # Panics
 ///
 /// If there is not one label for each prediction.
-pub fn value_measures(predictions: &[f64], labels: &[f64]) -> Measures {
+pub(super) fn value_measures(predictions: &[f64], labels: &[f64]) -> Measures {
     assert_eq!(predictions.len(), labels.len(), "one label for each prediction");
     let squares = predictions.iter().zip(labels).map(|(a, b)| (a - b).powi(2));
     vec![

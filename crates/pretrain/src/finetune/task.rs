@@ -28,7 +28,7 @@ pub enum Task {
 
 /// A label that has been understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Target {
+pub(super) enum Target {
     /// The place of a class.
     Class(usize),
     /// A value.
@@ -52,7 +52,7 @@ impl Task {
     /// # Errors
     ///
     /// Fewer than two classes, or a label that is no finite number.
-    pub fn of_table(kind: TaskKind, table: &Table) -> Result<Self, FineTuneError> {
+    pub(super) fn of_table(kind: TaskKind, table: &Table) -> Result<Self, FineTuneError> {
         match kind {
             TaskKind::Classification => {
                 let labels = classes(table);
@@ -96,7 +96,7 @@ impl Task {
     /// # Errors
     ///
     /// The class is not one of these, or the label is no finite number.
-    pub fn target(&self, label: &str) -> Result<Target, String> {
+    pub(super) fn target(&self, label: &str) -> Result<Target, String> {
         match self {
             Self::Classes(labels) => match labels.iter().position(|known| known == label) {
                 Some(class) => Ok(Target::Class(class)),
@@ -111,7 +111,7 @@ impl Task {
     /// # Panics
     ///
     /// If the target is of another task.
-    pub fn loss(&self, outputs: &[f64], target: Target) -> f64 {
+    pub(super) fn loss(&self, outputs: &[f64], target: Target) -> f64 {
         match (self, target) {
             (Self::Classes(_), Target::Class(class)) => log_sum_exp(outputs) - outputs[class],
             (Self::Value { mean, scale }, Target::Value(value)) => (outputs[0] - (value - mean) / scale).powi(2),
@@ -124,7 +124,7 @@ impl Task {
     /// # Panics
     ///
     /// If the target is of another task.
-    pub fn d_outputs(&self, outputs: &[f64], target: Target) -> Vec<f64> {
+    pub(super) fn d_outputs(&self, outputs: &[f64], target: Target) -> Vec<f64> {
         match (self, target) {
             (Self::Classes(_), Target::Class(class)) => {
                 let mut d_outputs = softmax(outputs);
@@ -137,7 +137,7 @@ impl Task {
     }
 
     /// What outputs say: the probability of each class, or the value.
-    pub fn said(&self, outputs: &[f64]) -> Vec<f64> {
+    pub(super) fn said(&self, outputs: &[f64]) -> Vec<f64> {
         match self {
             Self::Classes(_) => softmax(outputs),
             Self::Value { mean, scale } => vec![mean + scale * outputs[0]],
