@@ -40,6 +40,8 @@ pub struct TuningPlan {
     pub sequences: u64,
     /// What the model takes.
     pub memory: PlannedMemory,
+    /// Bytes that the head alone would take, one sequence at a time.
+    head_only: u64,
     /// Bytes of memory that may be used, where that is known.
     pub available_memory: Option<u64>,
 }
@@ -66,6 +68,7 @@ impl TuningPlan {
             Method::HeadOnly => (passes, in_passes),
             Method::Full => (steps, in_passes.or_more(needs.steps(steps))),
         };
+        let sequences = examples().map(|example| example.ids.len() as u64 + hidden).sum();
         Self {
             tables: tables.iter().map(|table| (table.path.clone(), table.examples.len())).collect(),
             longest,
@@ -74,8 +77,9 @@ impl TuningPlan {
             method: tuning.method,
             threads: tuning.threads,
             at_a_time,
-            sequences: examples().map(|example| example.ids.len() as u64 + hidden).sum(),
+            sequences,
             memory,
+            head_only: sequences + needs.passes(&model, 1).total(),
             available_memory: tuning.available_memory,
         }
     }
@@ -107,7 +111,7 @@ impl TuningPlan {
         if rest + one <= available {
             return format!("--threads {} may fit", ((available - rest) / one.max(1)).max(1));
         }
-        if self.method == Method::Full && self.sequences + 3 * FLOAT * self.parameters + one <= available {
+        if self.method == Method::Full && self.head_only <= available {
             return "--head-only takes less".into();
         }
         format!("set --max-length below {}, or take a smaller model or table", self.longest)
@@ -208,8 +212,8 @@ mod tests {
             |method, longest, available| plan(method, 4, longest, Some(available)).check().unwrap_err().to_string();
         let short = needed.total() - needed.memory.windows / 2;
         assert!(message(Method::Full, 2_000, short).ends_with("; --threads 2 may fit"));
-        let rest = needed.total() - needed.memory.windows;
-        assert!(message(Method::Full, 2_000, rest).ends_with("; --head-only takes less"));
+        let head_only = plan(Method::HeadOnly, 1, 2_000, None).total();
+        assert!(message(Method::Full, 2_000, head_only).ends_with("; --head-only takes less"));
         let message = message(Method::HeadOnly, 300_000, 1 << 20);
         assert!(message.ends_with("set --max-length below 300000, or take a smaller model or table"), "{message}");
     }
