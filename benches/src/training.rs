@@ -5,14 +5,15 @@ pub(crate) mod speed;
 
 use std::num::NonZeroUsize;
 
-use anyhow::ensure;
-use longstrand_kernels::simd::Level;
+use anyhow::Context;
+use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::Unwatched;
 use longstrand_pretrain::{
+    collectives::Alone,
     config::{Flag, Settings, resolve},
     init::initial_weights,
     objective::{Batch, IGNORED},
-    train::{Division, Learner, TrainError},
+    train::{Division, Learner},
 };
 use longstrand_tests::synthetic;
 
@@ -29,18 +30,19 @@ impl Steps {
         let config = settings.model_config()?;
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let clip = settings.optimizer.clip;
-        let learner = Learner::new(level, config, weights, settings.optimizer(), clip, threads());
+        let learner = Learner::new(Cpu::new(level), config, weights, settings.optimizer(), clip, threads());
         let division = Division { windows, length: settings.data.length };
         Ok(Self { learner, division, rate: settings.schedule.peak })
     }
 
     /// Forward, backward and the update.
+    #[expect(clippy::result_large_err, reason = "the error of a learner's windows")]
     fn step(&mut self) -> anyhow::Result<()> {
         let is_causal = self.learner.config().is_causal();
         let length = usize::try_from(self.division.length)?;
-        let read = |index: u32| Ok::<_, TrainError>(batch(length, index, is_causal));
-        let gradients = self.learner.gradients(self.division, read, &Unwatched)?;
-        ensure!(gradients.are_finite(), "the gradients are not finite");
+        let read = |index: u32| Ok(batch(length, index, is_causal));
+        let gradients = self.learner.gradients(self.division, read, &mut Alone::default(), &Unwatched)?;
+        let gradients = gradients.filter(|gradients| gradients.are_finite()).context("gradients that are finite")?;
         Ok(self.learner.update(self.rate, &gradients)?)
     }
 }

@@ -1,21 +1,24 @@
 //! Matrix products: projections, and the gradients of their input and of their weight, each with as many multiply-adds.
 
-use longstrand_kernels::{Backend, Cpu, Rows, RowsMut, Write, linear};
+use longstrand_kernels::{Backend, Cpu, Rows, RowsMut, Write, backend::Precision};
 
 use super::{INNER, LEN, ROUNDS, WIDTH, numbers};
 use crate::report::{Report, fastest};
 
+/// Names, and columns in and out.
+const PROJECTIONS: [(&str, usize, usize); 4] =
+    [("in_proj", WIDTH, 2 * INNER), ("out_proj", INNER, WIDTH), ("x_proj", INNER, 48), ("dt_proj", 16, INNER)];
+
 pub(super) fn run(report: &mut Report, cpu: Cpu) {
-    for (name, n_in, n_out) in
-        [("in_proj", WIDTH, 2 * INNER), ("out_proj", INNER, WIDTH), ("x_proj", INNER, 48), ("dt_proj", 16, INNER)]
-    {
+    for (name, n_in, n_out) in PROJECTIONS {
         projection(report, cpu, name, n_in, n_out);
     }
+    rounded(report, [cpu, Cpu::with_precision(report.level, Precision::Bf16)]);
 }
 
 fn projection(report: &mut Report, cpu: Cpu, name: &str, n_in: usize, n_out: usize) {
     let (mut x, weight, mut out) = (numbers(LEN * n_in), numbers(n_in * n_out), vec![0.0; LEN * n_out]);
-    let matrix = linear::cpu::PackedMatrix::new(&weight, n_in, None);
+    let matrix = cpu.matrix(&weight, n_in, None);
     let flops = (2 * LEN * n_in * n_out) as f64;
     let ours = fastest(ROUNDS, || {
         cpu.linear(&matrix, Rows::new(&x, n_in), RowsMut::new(&mut out, n_out), Write::Set);
@@ -46,6 +49,25 @@ fn projection(report: &mut Report, cpu: Cpu, name: &str, n_in: usize, n_out: usi
                 ("times forward", seconds / ours),
             ],
         );
+    }
+}
+
+/// Products of bf16 operands next to those of f32.
+fn rounded(report: &mut Report, cpus: [Cpu; 2]) {
+    for (name, n_in, n_out) in PROJECTIONS {
+        let (x, weight, mut out) = (numbers(LEN * n_in), numbers(n_in * n_out), vec![0.0; LEN * n_out]);
+        let (x, mut d_weight) = (Rows::new(&x, n_in), vec![0.0; n_in * n_out]);
+        let flops = (2 * LEN * n_in * n_out) as f64;
+        let [full, rounded] = cpus.map(|cpu| {
+            let matrix = cpu.matrix(&weight, n_in, None);
+            let product = fastest(ROUNDS, || cpu.linear(&matrix, x, RowsMut::new(&mut out, n_out), Write::Set));
+            let gradient = fastest(ROUNDS, || cpu.weight_gradient(Rows::new(&out, n_out), x, &mut d_weight, None));
+            [product, gradient]
+        });
+        for (what, (full, rounded)) in ["", ", gradient of the weight"].iter().zip(full.into_iter().zip(rounded)) {
+            let what = format!("linear {name} [{n_in} → {n_out}] in bf16{what}");
+            report.row(&what, &[("GFLOP/s", flops / rounded / 1e9), ("times as fast as f32", full / rounded)]);
+        }
     }
 }
 

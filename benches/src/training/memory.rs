@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Backend, simd::Level};
 use longstrand_pretrain::{
     config::{Flag, Settings},
     train::PlannedMemory,
@@ -104,7 +104,8 @@ pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
     stepped?;
     let Steps { learner, division, .. } = &steps;
     let parameters = learner.weights().parameter_count();
-    let planned = PlannedMemory::of_step(learner.config(), parameters, *division, threads).total();
+    let planned =
+        PlannedMemory::of_step(learner.config(), learner.backend().precision(), parameters, *division, threads).total();
     let peak = machine::resident("VmHWM")?;
     println!("{}", json!({ "baseline": baseline, "peak": peak, "planned": planned, "seconds": seconds }));
     Ok(())

@@ -6,6 +6,7 @@ use longstrand_kernels::simd::Level;
 use longstrand_model::{Unwatched, checkpoint::Checkpoint};
 use longstrand_pretrain::{
     baseline::{CountedOn, Neighbours},
+    collectives::Alone,
     config::Flag,
     evaluate::{Class, Evaluation, Input, WindowsOf},
     train::{Pretraining, Trained},
@@ -87,7 +88,7 @@ fn train(folder: &std::path::Path, level: Level) -> anyhow::Result<Trained> {
         level,
         available_memory: None,
     };
-    Ok(run.run(&Unwatched)?)
+    Ok(run.run(&mut Alone::default(), &Unwatched)?)
 }
 
 /// The loss of a model on the test chromosome, and that of the frequencies of bases of the others.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use longstrand_kernels::{Cpu, simd::Level};
+use longstrand_kernels::{Cpu, backend::Precision, simd::Level};
 use longstrand_model::checkpoint::Weights;
 use longstrand_model::config::Config;
 use longstrand_model::train::TrainMemory;
@@ -105,7 +105,7 @@ impl TuningPlan {
 
     /// What would make it fit, as far as can be told.
     fn advice(&self, available: u64) -> String {
-        let PlannedMemory { state, gradients, windows, passing } = self.memory;
+        let PlannedMemory { state, gradients, windows, passing, .. } = self.memory;
         let rest = self.sequences + state + gradients + passing;
         let one = windows / self.at_a_time as u64;
         if rest + one <= available {
@@ -143,17 +143,19 @@ impl Needs<'_> {
             state: 2 * FLOAT * self.parameters,
             windows: at_a_time as u64 * model.pass_bytes(Chunking::Auto, self.longest),
             gradients: 0,
+            sums: 0,
             passing: FLOAT * self.parameters,
         }
     }
 
     /// Steps: beside the weights as loaded and with their head those that move, the best so far and two moments.
     fn steps(&self, at_a_time: usize) -> PlannedMemory {
-        let train = TrainMemory::of::<f32>(self.config, Chunking::Auto, self.longest);
+        let train = TrainMemory::of::<f32>(self.config, Precision::Full, Chunking::Auto, self.longest);
         PlannedMemory {
             state: 6 * FLOAT * self.parameters,
             windows: at_a_time as u64 * train.scratch(),
             gradients: GROUPS as u64 * train.gradients,
+            sums: 0,
             passing: train.weights + FLOAT * self.parameters,
         }
     }
