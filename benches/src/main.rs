@@ -10,6 +10,7 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark's output")]
 
+mod cuda;
 mod evaluate;
 mod kernels;
 mod large;
@@ -68,7 +69,9 @@ enum Benchmark {
     TrainingMemory,
     /// The built-in model's loss on its 4,096 validation windows, if LONGSTRAND_BENCH_VALIDATION names them (minutes).
     Evaluate,
-    /// Everything.
+    /// The selective scan on a GPU.
+    Cuda,
+    /// Everything that needs no GPU.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
     #[command(hide = true)]
@@ -94,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 13] = [
+    let all: [(&str, Run); 14] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -108,6 +111,7 @@ fn main() -> anyhow::Result<()> {
         ("training", training::speed::run),
         ("training-memory", training::memory::run),
         ("evaluate", evaluate::run),
+        ("cuda", cuda::run),
     ];
     let load = machine::load_average();
     let mut failed = Vec::new();
@@ -135,7 +139,8 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Training => name == "training",
         Benchmark::TrainingMemory => name == "training-memory",
         Benchmark::Evaluate => name == "evaluate",
-        Benchmark::All => true,
+        Benchmark::Cuda => name == "cuda",
+        Benchmark::All => name != "cuda",
         Benchmark::MemoryCase { .. } | Benchmark::TrainingMemoryCase { .. } => false,
     }
 }

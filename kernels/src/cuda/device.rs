@@ -41,6 +41,7 @@ struct Facts {
     architecture: Architecture,
     total_bytes: u64,
     multiprocessors: u32,
+    clock_hz: f64,
     l2_bytes: u64,
     shared_bytes: u32,
     driver: Version,
@@ -113,6 +114,11 @@ impl Device {
     /// How many multiprocessors it has.
     pub fn multiprocessors(&self) -> u32 {
         self.0.facts.multiprocessors
+    }
+
+    /// The highest clock of a multiprocessor, in Hz.
+    pub fn clock_hz(&self) -> f64 {
+        self.0.facts.clock_hz
     }
 
     /// Bytes of the cache that all multiprocessors share.
@@ -268,6 +274,8 @@ impl Facts {
             architecture: Architecture::sm((10 * major + minor).max(0) as u32),
             total_bytes: context.total_mem()? as u64,
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            // The driver tells it in kHz.
+            clock_hz: 1e3 * f64::from(attribute(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?),
             l2_bytes: attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.into(),
             shared_bytes: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             driver,
