@@ -3,6 +3,7 @@ use half::bf16;
 use super::{KINDS, LENGTHS, Random, WIDTHS, assert_close};
 use crate::{
     Write,
+    backend::Precision,
     cuda::{
         Device, Real, testing,
         testing::{held, tolerance, widen},
@@ -71,7 +72,7 @@ impl<T: Real, R: Real> Case<T, R> {
         let (weight, bias) = (crate::testing::widen(&self.weight), self.bias.as_deref().map(crate::testing::widen));
         let params = norm::Params { kind: self.kind, epsilon: 1e-5, weight: &weight, bias: bias.as_deref() };
         let mut out = vec![0.0; stream.len()];
-        reference::forward(&params, &widen(stream), &mut out);
+        reference::forward(Precision::Full, &params, &widen(stream), &mut out);
         out
     }
 
@@ -107,7 +108,15 @@ impl<T: Real, R: Real> Case<T, R> {
         let (mut d_x, mut d_weight) = (widen(&self.d_x), wide(&self.d_weight));
         let mut d_bias = self.d_bias.as_deref().map(wide);
         let mut d_params = norm::GradParams { d_weight: &mut d_weight, d_bias: d_bias.as_deref_mut() };
-        reference::backward(&params, &widen(&self.stream), &widen(&self.d_out), &mut d_x, write, &mut d_params);
+        reference::backward(
+            Precision::Full,
+            &params,
+            &widen(&self.stream),
+            &widen(&self.d_out),
+            &mut d_x,
+            write,
+            &mut d_params,
+        );
         (d_x, d_weight, d_bias)
     }
 }
