@@ -179,16 +179,14 @@ impl<T: Real> Scan<T> {
         let [mut d_b, mut d_c] = self.d_narrow.each_ref().map(|x| x.borrow_mut());
         let [mut d_a, mut d_d, mut d_bias] = self.d_params.each_ref().map(|x| x.borrow_mut());
         let (mut d_state, borders) = (self.state.borrow_mut(), self.borders.borrow());
-        let readout =
-            scan::Readout { c: self.narrow_rows(&self.narrow[1]), d_q: self.wide_rows(&self.wide[2]) };
+        let readout = scan::Readout { c: self.narrow_rows(&self.narrow[1]), d_q: self.wide_rows(&self.wide[2]) };
         let d_inputs = scan::GradInputs {
             d_u: (self.wide_rows_mut(&mut d_u), Write::Set),
             d_delta: (self.wide_rows_mut(&mut d_delta), Write::Set),
             d_b: (self.narrow_rows_mut(&mut d_b), Write::Set),
             d_c: (self.narrow_rows_mut(&mut d_c), Write::Set),
         };
-        let d_params =
-            scan::GradParams { d_a: d_a.view_mut(), d_d: d_d.view_mut(), d_delta_bias: d_bias.view_mut() };
+        let d_params = scan::GradParams { d_a: d_a.view_mut(), d_d: d_d.view_mut(), d_delta_bias: d_bias.view_mut() };
         let (params, inputs, d_state) = (self.params(), self.inputs(), d_state.view_mut());
         let direction = Direction::Forward;
         Ok(scan::backward(&params, direction, &inputs, borders.view(), &readout, d_state, d_inputs, d_params)?)

@@ -238,7 +238,7 @@ fn a_run_that_goes_astray_ends_and_says_where() {
     let wild = "--lr 1e30 --set schedule.warmup=0.0 --set optimizer.clip=1e30 --set run.spike=0.0 --save-every 1";
     let finished = place.pretrain("wild", &format!("{MAMBA} {wild}")).run();
     let finished = finished.failed(1, &["step ", "the run ends before its update"]);
-    assert!(finished.stderr.contains("the last good checkpoint is") || finished.stderr.contains("no checkpoint yet"));
+    assert!(finished.stderr.contains("the newest checkpoint is") || finished.stderr.contains("no checkpoint yet"));
     let spike = "--set run.spike=0.5";
     let finished = place.pretrain("spike", &format!("{MAMBA} {spike}")).run();
     finished.failed(1, &["step 21: the loss is", "run.spike = 0.5", "step-0000020"]);

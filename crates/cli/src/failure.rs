@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::iter::successors;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::interrupt::{self, Interrupted};
+use crate::machine::standard_output;
 
 /// Something went wrong.
 const ERROR: u8 = 1;
@@ -84,8 +86,9 @@ fn shown(message: &str, allowed: &[char]) -> String {
 ///
 /// # Errors
 ///
-/// When stdout cannot be written to, as when nobody reads it any more.
+/// When stdout cannot be written to, as when nobody reads it any more or there is none.
 pub fn write_stdout(text: &[u8]) -> anyhow::Result<()> {
+    standard_output::check([Path::new("-")])?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(StdoutError)?;
     Ok(())

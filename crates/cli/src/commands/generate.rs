@@ -66,6 +66,10 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let choice = Choice::new(options.temperature, options.top_k).map_err(|error| Usage(error.to_string()))?;
     standard_output::check([options.output.as_path()])?;
+    if options.prompt.as_deref().is_some_and(|prompt| is_same(prompt, &options.output)) {
+        let output = options.output.display();
+        return Err(Usage(format!("{output}: expected another file than that of the prompts")).into());
+    }
     let job = Generation {
         prompts: options.prompt,
         samples: options.samples,
@@ -93,6 +97,11 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         say(&summary(&generated, started.elapsed().as_secs_f64()));
     }
     Ok(())
+}
+
+/// Whether both name one file that is there.
+fn is_same(prompt: &Path, output: &Path) -> bool {
+    prompt.canonicalize().ok().zip(output.canonicalize().ok()).is_some_and(|(prompt, output)| prompt == output)
 }
 
 fn open(output: &Path, force: bool) -> anyhow::Result<TextFile> {

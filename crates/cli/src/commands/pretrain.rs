@@ -9,6 +9,7 @@ use longstrand_kernels::simd::Level;
 use longstrand_pretrain::collectives::{World, join};
 use longstrand_pretrain::config::{ConfigFile, Flag, PRESETS, Settings, resolve};
 use longstrand_pretrain::train::{Plan, Pretraining, TrainError, Trained};
+use longstrand_table::Existing;
 use toml::Value;
 
 use crate::args::number::{above_zero, size};
@@ -28,11 +29,14 @@ use crate::shown::Shown;
   longstrand pretrain -o run/ --resume
   torchrun --no-python --nproc-per-node 4 longstrand pretrain --genome hg38.fa.gz --preset caduceus-ph-1k -@ 8 -o run/
   MASTER_ADDR=node1 MASTER_PORT=29500 mpirun -x MASTER_ADDR -x MASTER_PORT -n 4 sh -c \\
-    'RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE exec longstrand pretrain --config run.toml -@ 8 -o run/'
+    'RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE LOCAL_WORLD_SIZE=$OMPI_COMM_WORLD_LOCAL_SIZE \\
+     exec longstrand pretrain --config run.toml -@ 8 -o run/'
 
 The folder holds config.toml, metrics.jsonl, checkpoints/ and, at the end, model/, which every --model takes, and report.html.
-A run that was stopped in whatever way goes on with --resume and ends with the same bits.
-Processes with RANK and WORLD_SIZE in their environment share each step's windows; only rank 0 needs the folder and writes.")]
+A run that was stopped in whatever way goes on with --resume and ends with the same bits; flags beside it change that run's
+settings, of which --keep, --save-every and run.spike may differ.
+Processes with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT in their environment share each step's windows; only rank 0 needs
+the folder and writes. LOCAL_WORLD_SIZE of them share a machine's memory and threads.")]
 pub struct Options {
     /// Where the run goes: a folder
     #[arg(short, long, value_name = "FOLDER")]
@@ -71,10 +75,10 @@ struct SettingArgs {
     /// What is held out: rows of a BED file whose fourth column is train, valid or test
     #[arg(long, value_name = "FILE", conflicts_with_all = ["valid_contigs", "test_contigs"])]
     split: Option<PathBuf>,
-    /// What is held out for validation: contigs, with commas [default: 5 % of each contig]
+    /// What is held out for validation: contigs, with commas [default: 5 % of each contig; none beside --test-contigs]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     valid_contigs: Vec<String>,
-    /// What is held out for a test: contigs, with commas
+    /// What is held out for a test: contigs, with commas [default: 5 % of each contig; none beside --valid-contigs]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     test_contigs: Vec<String>,
     /// Bases of a window
@@ -134,9 +138,12 @@ fn plan(job: &Pretraining, world: &World) -> anyhow::Result<()> {
 
 fn train(options: Options, world: &World, general: &GeneralOptions) -> anyhow::Result<()> {
     // Before anything that may fail on one rank alone, so that the others hear of it. A signal ends who waits here.
+    let quiet = general.quiet || world.rank > 0;
+    if world.size > 1 && !quiet {
+        say(&format!("waiting for {} more ranks", world.size - 1));
+    }
     let mut ranks = join(world)?;
     let job = options.job(world, general)?;
-    let quiet = general.quiet || world.rank > 0;
     let interrupt = Interrupt::listen(quiet)?;
     let progress = Progress::counting("steps", quiet);
     let result = job.run(ranks.as_mut(), &Shown { progress: &progress, interrupt: &interrupt });
@@ -154,7 +161,7 @@ impl Options {
         // What ranks of one machine are not given to each, they share.
         let shared = || NonZeroUsize::new(general.threads().get() / world.local_size).unwrap_or(NonZeroUsize::MIN);
         Ok(Pretraining {
-            settings: self.settings.resolve()?,
+            settings: self.settings.resolve(self.of_run().as_deref())?,
             folder: self.output.clone(),
             existing: self.existing.existing(),
             from: self.from.clone(),
@@ -165,16 +172,27 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The settings of the run that is to go on, if there is one.
+    fn of_run(&self) -> Option<PathBuf> {
+        let path = self.output.join("config.toml");
+        (self.existing.existing() == Existing::Resume && path.is_file()).then_some(path)
+    }
+}
+
 impl SettingArgs {
-    /// The settings; none where nothing is said of them, so that a run goes on with its own.
-    fn resolve(&self) -> anyhow::Result<Option<Settings>> {
+    /// The settings; none where nothing is said of them, so that a run goes on with its own. Flags alone change those of the
+    /// run that goes on.
+    fn resolve(&self, of_run: Option<&Path>) -> anyhow::Result<Option<Settings>> {
         let flags = self.flags()?;
         if flags.is_empty() && self.preset.is_none() && self.config.is_none() {
             return Ok(None);
         }
-        let read = |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-        let text = self.config.as_ref().map(read).transpose()?.unwrap_or_default();
-        let file = self.config.as_deref().map(|path| ConfigFile { path, text: &text });
+        let of_run = of_run.filter(|_| self.preset.is_none());
+        let config = self.config.as_deref().or(of_run);
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let text = config.map(read).transpose()?.unwrap_or_default();
+        let file = config.map(|path| ConfigFile { path, text: &text });
         Ok(Some(resolve(self.preset.as_deref(), file, &flags)?))
     }
 
@@ -250,10 +268,8 @@ fn summary(trained: &Trained) -> String {
         return format!("the run is complete already: {steps} steps{loss}{held_out}, {model}, {report}");
     }
     let bases = format_bases(*bases as f64);
-    format!(
-        "{} steps of {steps}, {bases}, {seconds:.1} s, {rate}/s{loss}{held_out}, {model}, {report}",
-        steps - began_at
-    )
+    let resumed = if *began_at > 0 { format!(" ({} of them now)", steps - began_at) } else { String::new() };
+    format!("{steps} steps{resumed}, {bases}, {seconds:.1} s, {rate}/s{loss}{held_out}, {model}, {report}")
 }
 
 /// What would be done, in a table.

@@ -222,7 +222,8 @@ impl Settings {
         }
         at_least_0("optimizer.weight_decay", optimizer.weight_decay)?;
         for (key, found) in [("optimizer.epsilon", optimizer.epsilon), ("optimizer.clip", optimizer.clip)] {
-            if found.is_nan() || found <= 0.0 {
+            // The optimizer computes in f32, where it may be nothing.
+            if found.is_nan() || found as f32 <= 0.0 {
                 return Err(ConfigError::value(key, "a number above 0", found));
             }
         }
@@ -233,6 +234,13 @@ impl Settings {
         let (expected, found) = match (self.model.family.is_causal(), self.objective.kind) {
             (true, ObjectiveKind::Masked) => ("\"causal\" for a model that runs left to right", "\"masked\""),
             (false, ObjectiveKind::Causal) => ("\"masked\" for a model that runs both ways", "\"causal\""),
+            (true, ObjectiveKind::Causal) if self.lengths()?.shortest() < 2 => {
+                return Err(ConfigError::value("data.length", "at least 2 bases, so that one has a next one", 1));
+            }
+            (false, ObjectiveKind::Masked) if self.objective.select <= 0.0 => {
+                let select = self.objective.select;
+                return Err(ConfigError::value("objective.select", "a number above 0", select));
+            }
             _ => return Ok(()),
         };
         Err(ConfigError::value("objective.kind", expected, found))

@@ -138,7 +138,7 @@ fn presets_have_the_published_sizes() {
     assert_eq!(settings.model_config().unwrap().directions, Directions::Causal);
     let (n, settings) = weights("tiny");
     assert!((100_000..300_000).contains(&n), "{n}");
-    assert_eq!(settings.run.steps * settings.run.tokens, 1 << 20);
+    assert_eq!(settings.run.steps * settings.run.tokens, 1 << 22);
 }
 
 #[test]

@@ -47,6 +47,13 @@ pub enum EvaluateError {
         /// How many windows were left out.
         left_out: u64,
     },
+    /// No window has a target.
+    NoTargets {
+        /// The genome, or the file of tokens.
+        path: PathBuf,
+        /// How many windows there are.
+        windows: u64,
+    },
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
     /// The watch stopped the run.
@@ -65,6 +72,9 @@ impl fmt::Display for EvaluateError {
             Self::Tokens(error) => error.fmt(f),
             Self::Objective(error) => error.fmt(f),
             Self::Baseline(error) => error.fmt(f),
+            Self::NoTargets { path, windows } => {
+                write!(f, "{}: expected bases to predict, found none in {windows} windows", path.display())
+            }
             Self::NoWindows { path, length, left_out } => write!(
                 f,
                 "{}: expected a window of {length} bases, found none; {left_out} were too short or too ambiguous",

@@ -13,7 +13,7 @@ use longstrand_seq::{Genome, GenomeOptions, region};
 
 use super::error::EvaluateError;
 use super::judges::Judges;
-use super::{Evaluator, Tally};
+use super::{Class, Evaluator, Tally};
 use crate::baseline::{Markov, Neighbours};
 use crate::objective::{Batch, IGNORED, Masking, Objective, Preparation};
 use crate::random::{Draws, Purpose};
@@ -119,6 +119,13 @@ impl Evaluation {
             Input::Tokens(path) => vec![self.tokens(path, checkpoint, &mut judges, watch)?],
             Input::Genome(windows) => self.windows(windows, checkpoint, &mut judges, watch)?,
         };
+        if let Some(none) = measured.iter().find(|measured| measured.tally.total(Class::All).targets == 0) {
+            let path = match &self.input {
+                Input::Tokens(path) => path.clone(),
+                Input::Genome(windows) => windows.path.clone(),
+            };
+            return Err(EvaluateError::NoTargets { path, windows: none.windows });
+        }
         let trained = checkpoint.config.trained_context;
         if let Some((trained, longest)) = trained.zip(measured.iter().map(|measured| measured.length).max())
             && longest > trained
@@ -180,7 +187,7 @@ impl Evaluation {
         let counts = source.counts();
         let left_out = counts.dropped_partial + counts.dropped_ambiguous;
         let (tally, baselines) = judges.take();
-        Ok(Measured { length: length.get(), selected: None, windows: taken.index.into(), left_out, tally, baselines })
+        Ok(Measured { length: length.get(), selected: None, windows: taken.index, left_out, tally, baselines })
     }
 
     fn tokens(
@@ -250,7 +257,7 @@ struct Taken<'a> {
     seed: u64,
     batch: Batch,
     /// Windows so far.
-    index: u32,
+    index: u64,
 }
 
 impl<'a> Taken<'a> {
@@ -259,7 +266,7 @@ impl<'a> Taken<'a> {
     }
 
     fn push(&mut self, window: &Window) {
-        let draws = Draws::new(self.seed, Purpose::ValidationMask, 0, self.index);
+        let draws = Draws::new(self.seed, Purpose::ValidationMask, self.index >> 32, self.index as u32);
         self.preparation.push(&mut self.batch, &window.bases, &draws);
         self.index += 1;
     }

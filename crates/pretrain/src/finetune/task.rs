@@ -71,7 +71,14 @@ impl Task {
                         value(label).ok_or_else(|| table.wrong_label(example, "a number".into()))
                     })
                     .collect();
-                Ok(Self::of_values(&values?))
+                let task = Self::of_values(&values?);
+                match task {
+                    Self::Value { mean, scale } if !(mean.is_finite() && scale.is_finite()) => {
+                        let found = format!("a mean of {mean} and a deviation of {scale}");
+                        Err(FineTuneError::Usage(format!("labels: expected values that f64 can add up, found {found}")))
+                    }
+                    task => Ok(task),
+                }
             }
         }
     }

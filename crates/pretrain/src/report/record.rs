@@ -81,13 +81,8 @@ impl Record {
 
     /// The validation with the smallest loss.
     pub fn best(&self) -> Option<&ValidationMetrics> {
-        let with_loss = self.validations.iter().filter(|metrics| metrics.validation.loss.is_some_and(f64::is_finite));
-        with_loss.min_by(|a, b| f64::total_cmp(&loss(a), &loss(b)))
+        ValidationMetrics::best(&self.validations)
     }
-}
-
-fn loss(metrics: &ValidationMetrics) -> f64 {
-    metrics.validation.loss.unwrap_or(f64::INFINITY)
 }
 
 fn read(path: &Path) -> Result<String, ReportError> {

@@ -55,6 +55,11 @@ impl Lengths {
         self.0[after - 1].length
     }
 
+    /// The shortest.
+    pub fn shortest(&self) -> u64 {
+        self.0.iter().map(|stage| stage.length).min().unwrap_or(0)
+    }
+
     /// The longest.
     pub fn longest(&self) -> u64 {
         self.0.iter().map(|stage| stage.length).max().unwrap_or(0)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longstrand_kernels::simd::Level;
+use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::Watch;
 
 use super::{TrainError, facts::Inputs};
@@ -23,7 +23,6 @@ where
     C: Collectives + ?Sized,
 {
     ranks.agree("the version of longstrand", env!("CARGO_PKG_VERSION").as_bytes())?;
-    ranks.agree("the vector instructions (LONGSTRAND_SIMD)", level.to_string().as_bytes())?;
     let text = own.as_ref().map(Settings::to_toml).transpose()?.unwrap_or_default();
     let of_rank_0 = ranks.broadcast(0, text.into_bytes())?;
     let settings = match own {
@@ -31,6 +30,9 @@ where
         None => resolve(None, Some(ConfigFile { path, text: &String::from_utf8_lossy(&of_rank_0) }), &[])?,
     };
     ranks.agree("the settings", settings.to_toml()?.as_bytes())?;
+    // Two levels may be one in a precision.
+    let level = Cpu::with_precision(level, settings.run.precision.into()).level();
+    ranks.agree("the vector instructions (LONGSTRAND_SIMD)", level.to_string().as_bytes())?;
     Ok(settings)
 }
 

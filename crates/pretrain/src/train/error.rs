@@ -190,7 +190,7 @@ impl fmt::Display for TrainError {
             Self::Diverged { step, what, last } => {
                 write!(f, "step {step}: {what}; the run ends before its update")?;
                 match last {
-                    Some(last) => write!(f, "; the last good checkpoint is {}", last.display()),
+                    Some(last) => write!(f, "; the newest checkpoint is {}", last.display()),
                     None => f.write_str("; there is no checkpoint yet"),
                 }
             }

@@ -1,7 +1,7 @@
 //! `run.json`: what a run was begun with.
 
 use std::{
-    fs,
+    fs, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -9,13 +9,30 @@ use std::{
 use longstrand_kernels::{Backend, Cpu, backend::Precision};
 use longstrand_model::Watch;
 use longstrand_seq::digest::{FileDigest, digests};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Plan, TrainError};
 use crate::config::Settings;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The files that a run reads, with what tells whether they are the same ones.
 pub(super) struct Inputs(Vec<(PathBuf, FileDigest)>);
+
+/// What of `run.json` a run that goes on is compared with.
+#[derive(Deserialize)]
+struct Facts {
+    version: String,
+    simd: String,
+    ranks: usize,
+    inputs: Vec<Input>,
+}
+
+#[derive(Deserialize)]
+struct Input {
+    sha256: Option<String>,
+}
 
 impl Inputs {
     /// Takes the digests of genomes and BED files.
@@ -39,21 +56,27 @@ impl Inputs {
     /// Compares them with those that a run was begun with, and warns of what would change the last bits.
     pub(super) fn check(&self, facts: &Path, cpu: Cpu, ranks: usize, watch: &dyn Watch) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
-        let before: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let sums = before["inputs"].as_array().into_iter().flatten().map(|input| &input["sha256"]);
+        let before: Facts = serde_json::from_slice(&text)
+            .map_err(|error| TrainError::io("read", facts)(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        if before.inputs.len() != self.0.len() {
+            let (expected, found) = (before.inputs.len(), self.0.len());
+            let message = format!("expected the {expected} genomes and BED files of the run, found {found}");
+            return Err(TrainError::Usage(format!("{}: {message}", facts.display())));
+        }
+        let sums = before.inputs.iter().map(|input| &input.sha256);
         for ((path, file), expected) in self.0.iter().zip(sums) {
-            let (expected, found) = (expected.as_str(), file.sha256.as_deref());
+            let (expected, found) = (expected.as_deref(), file.sha256.as_deref());
             if let Some((expected, found)) = expected.zip(found).filter(|(expected, found)| expected != found) {
                 let (expected, found) = (expected.into(), found.into());
                 return Err(TrainError::Input { path: path.clone(), expected, found });
             }
         }
-        let level = cpu.level();
-        let simd = before["simd"].as_str().filter(|simd| *simd != level.to_string());
-        let instructions = simd.map(|simd| (format!("{simd} instructions"), level.to_string()));
-        let begun_by = before["ranks"].as_u64().filter(|begun_by| *begun_by != ranks as u64);
-        let processes = begun_by.map(|begun_by| (format!("{begun_by} ranks"), ranks.to_string()));
-        for (begun_with, goes_on) in [instructions, processes].into_iter().flatten() {
+        let changes = [
+            (format!("longstrand {}", before.version), format!("longstrand {VERSION}")),
+            (format!("{} instructions", before.simd), format!("{} instructions", cpu.level())),
+            (format!("{} ranks", before.ranks), format!("{ranks} ranks")),
+        ];
+        for (begun_with, goes_on) in changes.iter().filter(|(before, now)| before != now) {
             watch.warn(&format!(
                 "the run was begun with {begun_with} and goes on with {goes_on}: the last bits of its weights will not be \
                  those of a run that was not stopped"
@@ -84,7 +107,7 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, cpu: Cpu) -> String {
     };
     let facts = json!({
         "program": "longstrand",
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": VERSION,
         "simd": cpu.level().to_string(),
         "precision": precision,
         "ranks": plan.ranks,

@@ -139,7 +139,9 @@ impl Pretraining {
         watch: &dyn Watch,
     ) -> Result<(Output, Start), TrainError> {
         let write = |path: PathBuf, text: String| replace(&path, &text).map_err(TrainError::io("write", &path));
-        let is_known = folder.has_run() && folder.facts().is_file();
+        // A run that was killed while it began may have settings and no more.
+        let has_steps = folder.has_run() && !folder.steps()?.is_empty();
+        let is_known = folder.has_run() && (has_steps || folder.facts().is_file());
         if is_known {
             inputs.check(&folder.facts(), prepared.learner.backend(), prepared.plan.ranks, watch)?;
         }
@@ -156,7 +158,15 @@ impl Pretraining {
         if folder.has_run() && step < settings.run.steps {
             watch.note(&format!("{} goes on behind step {step}", self.folder.display()));
         }
+        let had_measures = fs::metadata(folder.metrics()).is_ok_and(|metrics| metrics.len() > 0);
+        if step == 0 && had_measures && folder.has_run() {
+            watch.warn(&format!("{} has no checkpoint: the run begins anew", self.folder.display()));
+        }
         let output = Output::open(folder, step)?;
+        if output.steps() != step {
+            let metrics = self.folder.join("metrics.jsonl");
+            watch.warn(&format!("{}: expected {step} steps, found {}", metrics.display(), output.steps()));
+        }
         let validated = output.validation().map(|last| last.step);
         Ok((output, Start { running, validated }))
     }
@@ -165,16 +175,23 @@ impl Pretraining {
     fn chosen(&self, path: &Path) -> Result<Settings, TrainError> {
         match &self.settings {
             Some(settings) => Ok(settings.clone()),
-            None if self.existing == Existing::Resume && path.is_file() => stored(path),
+            None if self.existing == Existing::Resume => match path.is_file() {
+                true => stored(path),
+                false => Err(TrainError::Usage(format!(
+                    "{}: expected a run to go on with, found none; a new one needs a genome",
+                    self.folder.display()
+                ))),
+            },
             None => Ok(resolve(None, None, &[])?),
         }
     }
 
     fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
         let cpu = Cpu::with_precision(self.level, settings.run.precision.into());
-        let data = Data::open(settings)?;
+        let mut data = Data::open(settings)?;
         let training = data.training(settings)?;
         let config = settings.model_config()?;
+        Plan::check_model(&config, self.available_memory)?;
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let summary = data.summary(&training);
         let processes = (ranks, self.threads);
@@ -188,6 +205,11 @@ impl Pretraining {
                 threads: self.threads,
             }),
         };
+        // What has no window to take is said before anything is computed.
+        training.read(&mut data.sources, 0, 0..1)?;
+        if let Some(validator) = &validator {
+            validator.batches.read(&mut data.sources, 0, 0..1)?;
+        }
         let clip = settings.optimizer.clip;
         let learner = Learner::new(cpu, config, weights, settings.optimizer(), clip, self.threads);
         Ok(Prepared { plan, training, validator, learner, sources: data.sources, schedule: settings.schedule()? })
@@ -211,6 +233,10 @@ impl Pretraining {
         for &later in steps.iter().filter(|&&later| later > step) {
             NewFolder::remove(&folder.checkpoint(later))?;
         }
+        // The model of a run that had ended is none of one that goes back.
+        if self.from.is_some() && folder.model().is_dir() {
+            NewFolder::remove(&folder.model())?;
+        }
         Ok(running)
     }
 }
@@ -226,6 +252,20 @@ fn check_continued(path: &Path, settings: &Settings) -> Result<(), TrainError> {
     let before = stored(path)?;
     let compared = |mut of: Settings| {
         of.preset = None;
+        // What is in the genomes and BED files is compared by its digest, wherever they lie by now.
+        let data = &settings.data;
+        if of.data.genomes.len() == data.genomes.len() {
+            of.data.genomes.clone_from(&data.genomes);
+        }
+        for (path, now) in [
+            (&mut of.data.include, &data.include),
+            (&mut of.data.exclude, &data.exclude),
+            (&mut of.data.split.bed, &data.split.bed),
+        ] {
+            if path.is_some() && now.is_some() {
+                path.clone_from(now);
+            }
+        }
         (of.run.keep, of.run.save_every, of.run.spike) =
             (settings.run.keep, settings.run.save_every, settings.run.spike);
         serde_json::to_string(&of).expect("settings are JSON")

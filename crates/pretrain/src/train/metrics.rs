@@ -53,6 +53,15 @@ pub struct ValidationMetrics {
     pub seconds: f64,
 }
 
+impl ValidationMetrics {
+    /// The one with the smallest loss that is a number.
+    pub fn best<'a>(validations: impl IntoIterator<Item = &'a Self>) -> Option<&'a Self> {
+        let with_loss = validations.into_iter().filter_map(|metrics| Some((metrics.validation.loss?, metrics)));
+        let finite = with_loss.filter(|(loss, _)| loss.is_finite());
+        finite.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, metrics)| metrics)
+    }
+}
+
 /// What a model makes of the held-out windows.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Validation {

@@ -17,6 +17,8 @@ pub(super) struct Output {
     validations: Vec<ValidationMetrics>,
     /// The loss of the step before.
     loss: Option<f64>,
+    /// Steps in the measures when the run began.
+    steps: u64,
 }
 
 impl Output {
@@ -31,7 +33,13 @@ impl Output {
             MetricsLine::Step(metrics) => Some(metrics.loss),
             MetricsLine::Validation(_) => None,
         });
-        Ok(Self { validations: validations.collect(), loss: loss.flatten(), folder, metrics })
+        let steps = lines.iter().filter(|line| matches!(line, MetricsLine::Step(_))).count() as u64;
+        Ok(Self { validations: validations.collect(), loss: loss.flatten(), steps, folder, metrics })
+    }
+
+    /// Steps that have been measured, as the folder tells.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The last validation.
@@ -69,8 +77,7 @@ impl Output {
     /// The checkpoint of the lowest validation loss.
     fn best(&self, steps: &[u64]) -> Option<u64> {
         let validated = self.validations.iter().filter(|metrics| steps.contains(&metrics.step));
-        let with_loss = validated.filter_map(|metrics| Some((metrics.validation.loss?, metrics.step)));
-        with_loss.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, step)| step)
+        ValidationMetrics::best(validated).map(|metrics| metrics.step)
     }
 
     /// Writes the model.

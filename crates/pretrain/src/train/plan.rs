@@ -3,7 +3,12 @@
 use std::num::NonZeroUsize;
 
 use longstrand_kernels::{Backend, Cpu, backend::Precision};
-use longstrand_model::{Chunking, Model, checkpoint::Weights, config::Config, train::TrainMemory};
+use longstrand_model::{
+    Chunking, Model,
+    checkpoint::{TensorSpec, Weights},
+    config::Config,
+    train::TrainMemory,
+};
 use serde::Serialize;
 
 use super::{Division, TrainError};
@@ -11,6 +16,9 @@ use crate::{collectives::Buckets, config::Settings, data::DataSummary};
 
 /// Bytes of a parameter, of its gradient, and of each of its two moments.
 const FLOAT: u64 = 4;
+
+/// What is said of a model that leaves no room for anything else.
+const TOO_LARGE: &str = "the model is too large: set model.d_model or model.n_layer lower";
 
 /// What a run is going to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,6 +130,23 @@ impl Plan {
         Ok(Self { data, parameters, divisions, ranks, threads, memory, available_memory })
     }
 
+    /// Whether there is the memory for the model itself, its moments and a checkpoint on its way to the disk, before any of
+    /// it is made.
+    ///
+    /// # Errors
+    ///
+    /// - there is not
+    pub(super) fn check_model(config: &Config, available: Option<u64>) -> Result<(), TrainError> {
+        let parameters: u64 = TensorSpec::all(config).iter().map(|spec| spec.elements() as u64).sum();
+        let needed = (3 + 7) * FLOAT * parameters;
+        match available {
+            Some(available) if needed > available => {
+                Err(TrainError::Memory { needed, available, advice: TOO_LARGE.into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is the memory for it.
     ///
     /// # Errors
@@ -146,7 +171,7 @@ impl Plan {
         let at_once = self.divisions.iter().map(|(_, division)| at_a_time(division)).max().unwrap_or(1) as u64;
         let one = windows / at_once.max(1);
         if state + gradients.min(2 * state) + passing > available {
-            return "the model is too large: set model.d_model or model.n_layer lower".into();
+            return TOO_LARGE.into();
         }
         if at_once > 1 && state + one + 2 * (state / 3) + passing <= available {
             return format!("--threads {} would fit", self.fitting_threads(available, one));

@@ -159,8 +159,8 @@ fn backward_equals_reference<T: Real, R: Real>() {
                     let (d_x, d_weight, d_bias) = case.backward_reference(write);
                     let got = case.backward(&device, write);
                     let what = format!("{} {} {kind:?} D {width} L {len} {write:?}", T::NAME, R::NAME);
-                    assert_close(&format!("{what} x"), &widen(&got.d_x), &d_x, tolerance::<R>(4e-6));
-                    let narrow = tolerance::<T>(4e-6).max(tolerance::<R>(4e-6));
+                    assert_close(&format!("{what} x"), &widen(&got.d_x), &d_x, tolerance::<R>(1.6e-5));
+                    let narrow = tolerance::<T>(1.6e-5).max(tolerance::<R>(1.6e-5));
                     assert_close(&format!("{what} narrowed"), &widen(&got.narrowed), &d_x, narrow);
                     assert_close(&format!("{what} weight"), &got.d_weight, &d_weight, 4e-6);
                     if let (Some(got), Some(expected)) = (&got.d_bias, &d_bias) {
