@@ -31,7 +31,8 @@ pub(super) struct Group {
 
 /// What comes from a rank.
 enum Event {
-    Frame(Frame),
+    /// A message, and when it came.
+    Frame(Frame, Instant),
     /// The connection was closed.
     Closed,
     /// The connection broke.
@@ -79,14 +80,15 @@ impl Group {
         let given = whole.and_then(|whole| self.give(&whole).map(|()| whole.bytes));
         given.inspect_err(|error| {
             let word = Frame::word(Kind::Failed, &error.to_string());
-            // Who cannot be told any more finds the connection closed.
-            self.streams.iter_mut().for_each(|(_, stream)| drop(word.write(stream)));
+            // Who cannot be told any more finds the connection closed; one that hangs must not keep the word from the others.
+            self.streams.iter_mut().for_each(|(_, stream)| drop(last_word(&word, stream)));
         })
     }
 
-    /// The parts of ranks 1, 2, ….
+    /// The parts of ranks 1, 2, …. Patience begins with the first rank that has come, be it before this one: it must not be
+    /// the first that gives up, as it would blame rank 0.
     fn gather(&mut self, own: &Frame) -> Result<Vec<Vec<u8>>, CollectiveError> {
-        let deadline = Instant::now() + self.patience;
+        let mut deadline = Instant::now() + self.patience;
         let mut parts: Vec<Option<Vec<u8>>> = vec![None; self.size - 1];
         while parts.iter().any(Option::is_none) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -95,6 +97,9 @@ impl Group {
                 let ranks = missing.map(|(place, _)| place + 1).collect();
                 return Err(CollectiveError::Late { ranks, during: own.operation(), patience: self.patience });
             };
+            if let Event::Frame(_, came) = &event {
+                deadline = deadline.min(*came + self.patience);
+            }
             let frame = understood(rank, event, own.operation())?;
             if !is_part_of(&frame, own) {
                 return Err(CollectiveError::Differs { rank, expected: own.operation(), found: frame.operation() });
@@ -129,20 +134,26 @@ impl Drop for Group {
         let word = Frame::word(Kind::Leave, "");
         for (_, stream) in &mut self.streams {
             // Who is gone needs no farewell.
-            let _ = word.write(stream);
+            let _ = last_word(&word, stream);
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
+/// Sends what is the last word to a rank, which may not read any more.
+fn last_word(word: &Frame, stream: &mut TcpStream) -> io::Result<()> {
+    stream.set_write_timeout(Some(LAST_WORDS))?;
+    word.write(stream)
+}
+
 fn listen(rank: usize, mut stream: TcpStream, events: &Sender<(usize, Event)>) {
     loop {
         let event = match Frame::read(&mut stream) {
-            Ok(Some(frame)) => Event::Frame(frame),
+            Ok(Some(frame)) => Event::Frame(frame, Instant::now()),
             Ok(None) => Event::Closed,
             Err(error) => Event::Broken(error),
         };
-        let is_last = !matches!(event, Event::Frame(_));
+        let is_last = !matches!(event, Event::Frame(..));
         if events.send((rank, event)).is_err() || is_last {
             return;
         }
@@ -152,11 +163,11 @@ fn listen(rank: usize, mut stream: TcpStream, events: &Sender<(usize, Event)>) {
 /// A message of an operation, or what is wrong.
 fn understood(rank: usize, event: Event, during: Operation) -> Result<Frame, CollectiveError> {
     match event {
-        Event::Frame(Frame { kind: Kind::Leave, .. }) => Err(CollectiveError::Left { rank, during }),
-        Event::Frame(Frame { kind: Kind::Failed, bytes, .. }) => {
+        Event::Frame(Frame { kind: Kind::Leave, .. }, _) => Err(CollectiveError::Left { rank, during }),
+        Event::Frame(Frame { kind: Kind::Failed, bytes, .. }, _) => {
             Err(CollectiveError::Told { message: String::from_utf8_lossy(&bytes).into_owned() })
         }
-        Event::Frame(frame) => Ok(frame),
+        Event::Frame(frame, _) => Ok(frame),
         Event::Broken(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(CollectiveError::Garbled { rank, during })
         }

@@ -116,3 +116,21 @@ fn a_parted_group_stays_parted() {
     });
     assert_eq!(errors[0], ["rank 1 has ended its run before operation 1, a barrier"; 2]);
 }
+
+#[test]
+fn a_rank_that_hangs_is_named_though_another_came_long_before_rank_0() {
+    let errors = together(&worlds(3, Duration::from_secs(1)), |world| {
+        let mut ranks = Sockets::join(world).unwrap();
+        match world.rank {
+            0 => thread::sleep(Duration::from_millis(5_300)),
+            1 => (),
+            _ => {
+                thread::sleep(Duration::from_secs(7));
+                return String::new();
+            }
+        }
+        ranks.barrier().unwrap_err().to_string()
+    });
+    let expected = "expected rank 2 at operation 1, a barrier, found no word of it within 1s";
+    assert_eq!(errors, [expected, expected, ""]);
+}
