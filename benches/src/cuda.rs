@@ -55,24 +55,21 @@ fn measure<T: Real>(
     let (batch, channels, states, len) = case;
     let scan = Scan::<T>::new(device, case)?;
     let elements = (batch * channels * states * len) as f64;
-    let passes: [(&str, f64, &mut dyn FnMut() -> anyhow::Result<()>); 3] = [
-        ("forward, gated", 1.0, &mut || scan.forward(true, None)),
-        ("forward, leaving borders", 1.0, &mut || scan.forward(false, Some(&scan.borders))),
-        ("backward", 2.0, &mut || scan.backward()),
-    ];
-    for (pass, exponentials, work) in passes {
-        let seconds = seconds(device, work)?;
+    let mut row = |pass: &str, exponentials: f64, seconds: f64| {
         report.row(
             &format!("scan {} B {batch} D {channels} N {states} L {len}, {pass}", T::NAME),
             &[("ms", seconds * 1e3), ("of the exp rate", exponentials * elements / seconds / rate)],
         );
-    }
+    };
+    row("forward, gated", 1.0, seconds(device, || scan.forward(true, None))?);
+    row("forward, leaving borders", 1.0, seconds(device, || scan.forward(false, Some(&scan.borders)))?);
+    row("backward", 2.0, seconds(device, || scan.backward())?);
     Ok(())
 }
 
 /// The median time of one call, each round long enough for what starts and ends it not to count.
-fn seconds(device: &Device, work: &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
-    let mut round = |calls: u32| -> anyhow::Result<f64> {
+fn seconds(device: &Device, work: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let round = |calls: u32| -> anyhow::Result<f64> {
         device.synchronize()?;
         let start = Instant::now();
         (0..calls).try_for_each(|_| work())?;
