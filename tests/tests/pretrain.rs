@@ -164,6 +164,66 @@ fn a_run_goes_on_with_the_same_settings_and_inputs_alone() {
     place.assert_same("whole", "run");
 }
 
+#[test]
+fn a_run_goes_on_with_flags_on_top_of_its_own_settings_and_with_a_genome_that_was_moved() {
+    let place = place();
+    place.pretrain("whole", MAMBA).succeeds();
+    stopped(&place, "run", MAMBA);
+    let longstrand = || Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test")).args("pretrain -q --resume -o");
+    longstrand().arg(place.path("nothing")).fails(2, &["nothing: expected a run to go on with, found none"]);
+    longstrand().arg(place.path("run")).args("--steps 99").fails(1, &["run.steps = 60", "99"]);
+    let moved = place.path("moved.fa");
+    fs::rename(place.path("genome.fa"), &moved).expect("a genome");
+    longstrand().arg(place.path("run")).fails(1, &["genome.fa"]);
+    longstrand().arg(place.path("run")).args("--keep 5 --genome").arg(&moved).succeeds();
+    for file in ["metrics.jsonl", "model/model.safetensors"] {
+        let without_seconds = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).split(",\"seconds\"").count();
+        let (whole, run) = (place.bytes("whole", file), place.bytes("run", file));
+        assert!(file != "model/model.safetensors" || whole == run, "{file}");
+        assert_eq!(without_seconds(whole), without_seconds(run), "{file}");
+    }
+}
+
+#[test]
+fn what_a_run_was_begun_with_and_what_it_has_done_must_be_there() {
+    let place = place();
+    let resumed = || place.pretrain("run", MAMBA).args("--resume");
+    stopped(&place, "run", MAMBA);
+    let facts = place.bytes("run", "run.json");
+    fs::write(place.path("run/run.json"), &facts[..facts.len() / 2]).expect("run.json");
+    resumed().fails(1, &["cannot read", "run.json"]);
+    fs::remove_file(place.path("run/run.json")).expect("run.json");
+    resumed().fails(1, &["cannot read", "run.json"]);
+    fs::write(place.path("run/run.json"), facts).expect("run.json");
+    fs::remove_file(place.path("run/metrics.jsonl")).expect("measures");
+    let longstrand = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test"));
+    let finished = longstrand.args("pretrain --resume -o").arg(place.path("run")).succeeds();
+    let is_told = finished.stderr.contains("metrics.jsonl: expected ") && finished.stderr.contains("steps, found 0");
+    assert!(is_told, "{finished}");
+    // Going back takes the finished model away until the run has ended again.
+    let names = place.checkpoints("run");
+    let first = names.iter().find(|name| name.starts_with("step-")).expect("a checkpoint");
+    let mut running = resumed().args(&format!("--from {first}")).start();
+    running.wait_for(&place.path("run/checkpoints").join(first));
+    running.signal("KILL");
+    running.finish();
+    resumed().succeeds();
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_anything_is_computed() {
+    let place = place();
+    let refused = |more: &str, named: &[&str]| {
+        place.pretrain("none", MAMBA).args(more).fails(1, named);
+        assert!(!place.path("none").exists());
+    };
+    refused("--set model.d_model=65536 --set model.n_layer=64", &["the model is too large", "model.d_model"]);
+    refused("--length 1 --batch-tokens 64", &["data.length", "at least 2 bases"]);
+    refused("--set optimizer.epsilon=1e-46", &["optimizer.epsilon", "above 0"]);
+    fs::write(place.path("genome.fa"), format!(">n\n{}\n", "N".repeat(50_000))).expect("a genome");
+    refused("", &["windows"]);
+}
+
 /// A run that was stopped behind several checkpoints, whose names are returned.
 fn stopped(place: &Place, run: &str, settings: &str) -> Vec<String> {
     let mut running = place.pretrain(run, settings).args("--keep 9").start();

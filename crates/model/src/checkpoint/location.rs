@@ -50,7 +50,10 @@ fn in_folder(folder: &Path, name: String, given: &str) -> Result<Files, Checkpoi
             _ => {}
         }
     }
-    let looked = format!("{} has none of {}", folder.display(), WEIGHT_FILES.join(", "));
+    let model = folder.join("model");
+    let hint =
+        if model.join("config.json").is_file() { format!("; {} is a model", model.display()) } else { String::new() };
+    let looked = format!("{} has none of {}{hint}", folder.display(), WEIGHT_FILES.join(", "));
     Err(CheckpointError::NotFound { location: given.into(), looked })
 }
 
