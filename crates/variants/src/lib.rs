@@ -31,7 +31,7 @@ mod provenance;
 mod reference;
 mod resolve;
 mod run;
-mod same_file;
+pub mod same_file;
 mod scorer;
 mod share;
 mod sites;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Whether a path names one of these files, be it under another spelling or by a link. `-` names no file.
-pub(crate) fn is_one_of<'a>(path: &Path, files: impl IntoIterator<Item = &'a Path>) -> bool {
+pub fn is_one_of<'a>(path: &Path, files: impl IntoIterator<Item = &'a Path>) -> bool {
     let is_stream = |path: &Path| path.as_os_str() == "-";
     !is_stream(path) && files.into_iter().any(|file| !is_stream(file) && place(file) == place(path))
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use longstrand_kernels::simd::Level;
 use longstrand_pretrain::generate::{Choice, GenerateError, Generated, Generation};
 use longstrand_table::{Existing, TextFile, remove_temporaries};
+use longstrand_variants::same_file::is_one_of;
 
 use crate::args::number::{above_zero, size};
 use crate::args::{GeneralOptions, ModelArgs};
@@ -66,7 +67,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let choice = Choice::new(options.temperature, options.top_k).map_err(|error| Usage(error.to_string()))?;
     standard_output::check([options.output.as_path()])?;
-    if options.prompt.as_deref().is_some_and(|prompt| is_same(prompt, &options.output)) {
+    if options.prompt.as_deref().is_some_and(|prompt| is_one_of(&options.output, [prompt])) {
         let output = options.output.display();
         return Err(Usage(format!("{output}: expected another file than that of the prompts")).into());
     }
@@ -97,11 +98,6 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         say(&summary(&generated, started.elapsed().as_secs_f64()));
     }
     Ok(())
-}
-
-/// Whether both name one file that is there.
-fn is_same(prompt: &Path, output: &Path) -> bool {
-    prompt.canonicalize().ok().zip(output.canonicalize().ok()).is_some_and(|(prompt, output)| prompt == output)
 }
 
 fn open(output: &Path, force: bool) -> anyhow::Result<TextFile> {
