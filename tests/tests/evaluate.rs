@@ -133,6 +133,8 @@ fn drawn_dna_is_fasta_that_the_other_commands_read() {
         assert!(measured.lines().any(|line| line.contains(" 15 all ")), "{measured}");
     }
     generate().arg("--prompt").arg(&plain).args("--length 5 --keep-prompt").succeeds();
+    let onto_itself = generate().arg("--prompt").arg(&plain).args("--length 5 --force -o").arg(&plain);
+    onto_itself.fails(USAGE, &["drawn.fa", "expected another file than that of the prompts"]);
     for (wrong, says) in [("--temperature -1", "a temperature of 0 or more"), ("--top-k 5", "1 to 4 bases")] {
         generate().args(wrong).fails(USAGE, &[says]);
     }
