@@ -43,15 +43,15 @@ impl<B: Backend> LanguageHead<B> {
 }
 
 /// What the matrices of a language-model head are made of, and which strand each takes.
-struct HeadTable<'a> {
+pub(crate) struct HeadTable<'a> {
     /// `[V, D]`, with the channels as the strands have them.
-    table: Vec<f32>,
-    complement_map: Option<&'a [u8]>,
-    slots: [usize; 2],
+    pub(crate) table: Vec<f32>,
+    pub(crate) complement_map: Option<&'a [u8]>,
+    pub(crate) slots: [usize; 2],
 }
 
 /// The weight of the language-model head, if there is one.
-fn head_table<'a>(config: &'a Config, weights: &Weights) -> Option<HeadTable<'a>> {
+pub(crate) fn head_table<'a>(config: &'a Config, weights: &Weights) -> Option<HeadTable<'a>> {
     let Head::LanguageModel { .. } = config.head else {
         return None;
     };

@@ -5,6 +5,8 @@
 pub mod checkpoint;
 pub mod config;
 mod crew;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod difference;
 mod encode;
 mod head;

@@ -123,34 +123,41 @@ impl<B: Backend> InputRows<'_, B> {
     }
 
     fn weight(&self, rows: Range<usize>) -> Vec<f32> {
-        let mut weight = self.in_proj.weight[rows.start * self.d_model..rows.end * self.d_model].to_vec();
-        if self.flip {
-            weight.chunks_exact_mut(self.d_model).for_each(<[f32]>::reverse);
-        }
-        weight
+        input_weight(self.in_proj, self.d_model, rows, self.flip)
     }
 }
 
+/// Some rows of an input projection, `[rows, D]`, with the channels in the opposite order if `flip`.
+pub(crate) fn input_weight(in_proj: &LinearWeights, d_model: usize, rows: Range<usize>, flip: bool) -> Vec<f32> {
+    let mut weight = in_proj.weight[rows.start * d_model..rows.end * d_model].to_vec();
+    if flip {
+        weight.chunks_exact_mut(d_model).for_each(<[f32]>::reverse);
+    }
+    weight
+}
+
 /// The rows of a weight with `inner` columns, in the opposite order if `flip`.
-fn output_weight(out_proj: &LinearWeights, inner: usize, flip: bool) -> Vec<f32> {
+pub(crate) fn output_weight(out_proj: &LinearWeights, inner: usize, flip: bool) -> Vec<f32> {
     if flip {
         return out_proj.weight.chunks_exact(inner).rev().flatten().copied().collect();
     }
     out_proj.weight.clone()
 }
 
-fn output_matrix<B: Backend>(backend: &B, out_proj: &LinearWeights, inner: usize, prepare: Preparation) -> B::Matrix {
-    let mut bias = out_proj.bias.clone();
-    if prepare.flip_channels
-        && let Some(bias) = &mut bias
-    {
+/// The bias of an output projection as a layer adds it.
+pub(crate) fn output_bias(out_proj: &LinearWeights, prepare: Preparation) -> Option<Vec<f32>> {
+    let mut bias = out_proj.bias.clone()?;
+    if prepare.flip_channels {
         bias.reverse();
     }
-    if prepare.sums_directions
-        && let Some(bias) = &mut bias
-    {
+    if prepare.sums_directions {
         bias.iter_mut().for_each(|bias| *bias *= 2.0);
     }
+    Some(bias)
+}
+
+fn output_matrix<B: Backend>(backend: &B, out_proj: &LinearWeights, inner: usize, prepare: Preparation) -> B::Matrix {
+    let bias = output_bias(out_proj, prepare);
     backend.matrix(&output_weight(out_proj, inner, prepare.flip_channels), inner, bias.as_deref())
 }
 
@@ -246,7 +253,7 @@ impl<B: Backend> Core<B> {
 }
 
 /// `[rows, columns]` to `[columns, rows]`, converted.
-fn transpose<S: longstrand_kernels::backend::Scalar>(x: &[f32], columns: usize, map: impl Fn(f64) -> f64) -> Vec<S> {
+pub(crate) fn transpose<S: longstrand_kernels::backend::Scalar>(x: &[f32], columns: usize, map: impl Fn(f64) -> f64) -> Vec<S> {
     let rows = x.len() / columns;
     (0..columns)
         .flat_map(|c| (0..rows).map(move |r| (r, c)))

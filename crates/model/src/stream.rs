@@ -14,8 +14,8 @@ use crate::scratch::Scratch;
 /// `[K-1, D]`, and the state of the scan, `[N, D]`. A value: keep it, clone it, go on from it as often as you like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State<S> {
-    layers: Vec<LayerState<S>>,
-    position: u64,
+    pub(crate) layers: Vec<LayerState<S>>,
+    pub(crate) position: u64,
 }
 
 impl<S> State<S> {

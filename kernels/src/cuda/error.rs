@@ -37,6 +37,11 @@ pub enum CudaError {
         /// How many devices there are.
         count: usize,
     },
+    /// There is no code for this on a GPU.
+    Unsupported {
+        /// What is asked for.
+        what: &'static str,
+    },
     /// The card is older than all that code is made for.
     DeviceTooOld {
         /// The card's name.
@@ -96,6 +101,7 @@ impl fmt::Display for CudaError {
             Self::Library { name, reason } => write!(f, "{name} cannot be used: {reason}"),
             Self::NoCublasLt => write!(f, "cuBLASLt was not found; {PATH_VARIABLE} says where to look"),
             Self::NoSuchDevice { ordinal, count } => write!(f, "there is no CUDA device {ordinal} among {count}"),
+            Self::Unsupported { what } => write!(f, "{what} cannot be computed on a GPU; --device cpu does"),
             Self::DeviceTooOld { name, found, oldest } => write!(f, "{name} is {found}, expected {oldest} or newer"),
             Self::NvrtcTooOld { version, architecture } => {
                 write!(f, "NVRTC {version} does not know {architecture}; a newer one is needed")

@@ -1,5 +1,8 @@
 //! Time-contiguous buffers, `[B, D, L]`: what the operations inside a mixer read and write.
 //!
+//! They lie sequence after sequence, or channel after channel (`[D, B, L]`): then all positions of a batch are one matrix
+//! with a row for each channel, and a product with a weight is one product however many sequences there are.
+//!
 //! Outside, in the residual stream, channels are contiguous (`[B, L, D]`), as the norms want it. A matrix product reads
 //! and writes either order, so nothing is ever transposed.
 
@@ -30,6 +33,17 @@ impl Shape {
         assert_eq!(Some(elements), batch.checked_mul(channels).and_then(|rows| rows.checked_mul(stride)), "elements");
         assert!(aligned, "rows that do not begin at a multiple of 16 bytes");
         Self { batch, channels, len, stride, batch_stride: channels * stride }
+    }
+
+    /// Of rows that lie channel after channel.
+    fn by_channels(self) -> Self {
+        Self { stride: self.batch * self.stride, batch_stride: self.stride, ..self }
+    }
+
+    /// The first element of sequences `first..`.
+    fn sequences(self, first: usize, count: usize) -> (Self, usize) {
+        assert!(first + count <= self.batch, "sequences {first}+{count} of {}", self.batch);
+        (Self { batch: count, ..self }, first * self.batch_stride)
     }
 
     /// The first element of channels `first..` of the first batch.
@@ -123,6 +137,27 @@ macro_rules! rows_methods {
         pub fn new(data: $view<'a, T>, batch: usize, channels: usize, len: usize, stride: usize) -> Self {
             let shape = Shape::new(data.len(), data.is_aligned(), batch, channels, len, stride);
             Self { data, shape }
+        }
+
+        /// As [`new`](Self::new) of a buffer `[D, B, L]`: `stride` elements lie between the starts of two sequences, and
+        /// `batch * stride` between those of two channels.
+        ///
+        /// # Panics
+        ///
+        /// As `new`.
+        pub fn by_channels(data: $view<'a, T>, batch: usize, channels: usize, len: usize, stride: usize) -> Self {
+            let shape = Shape::new(data.len(), data.is_aligned(), batch, channels, len, stride).by_channels();
+            Self { data, shape }
+        }
+
+        /// `count` sequences, from sequence `first` on.
+        ///
+        /// # Panics
+        ///
+        /// Panics if they are not all there.
+        pub fn sequences(self, first: usize, count: usize) -> Self {
+            let (shape, start) = self.shape.sequences(first, count);
+            Self { data: self.data.slice(start.min(self.data.len())..), shape }
         }
 
         /// Sequences of the batch.

@@ -1,0 +1,322 @@
+//! Sequences through a model on a device.
+
+use std::ops::{ControlFlow, Range};
+
+use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
+use longstrand_kernels::linear::cuda::SinglePrecision;
+use longstrand_kernels::{Direction, embedding};
+
+use super::layer::{Arithmetics, BranchState, Stretch};
+use super::layout::{Layout, Plane};
+use super::output::{Output, Streams, Take};
+use super::weights::DeviceWeights;
+use super::workspace::Workspace;
+use crate::checkpoint::Weights;
+use crate::config::{Config, MambaConfig, MixerConfig};
+use crate::encode::spans;
+use crate::output::{Request, Tap};
+use crate::strand::Arrangement;
+
+/// Bytes that the working memory of a chunk may take.
+const WORKING_SET: usize = 512 << 20;
+
+/// Cuts of sequences are multiples of so many positions: the scan's tiles are.
+const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
+
+/// A model on a device, its matrices and the activations of its mixers in `T`.
+#[derive(Debug)]
+pub(super) struct Executor<T: Real> {
+    pub(super) device: Device,
+    pub(super) config: Config,
+    pub(super) weights: DeviceWeights<T>,
+    pub(super) how: Arithmetics,
+}
+
+impl<T: Real> Executor<T> {
+    pub(super) fn new(
+        device: Device,
+        config: Config,
+        weights: &Weights,
+        single: SinglePrecision,
+    ) -> Result<Self, CudaError> {
+        let weights = DeviceWeights::new(&device, &config, weights)?;
+        let MixerConfig::Mamba(mixer) = config.mixer else { unreachable!("the weights are Mamba's") };
+        Ok(Self { device, config, weights, how: Arithmetics { mixer, single } })
+    }
+
+    pub(super) fn mixer(&self) -> MambaConfig {
+        self.how.mixer
+    }
+
+    pub(super) fn strands(&self) -> usize {
+        self.weights.tables.len()
+    }
+
+    /// Columns of a chunk.
+    pub(super) fn columns(&self) -> usize {
+        let fit = WORKING_SET / Workspace::<T>::bytes_per_column(&self.config, self.mixer());
+        (fit / TILE * TILE).max(TILE)
+    }
+
+    /// How many sequences of a length a chunk has room for; none where one is longer.
+    pub(super) fn sequences_of(&self, len: usize) -> usize {
+        self.columns() / (self.strands() * Layout::new(1, len).stride).max(1)
+    }
+
+    /// Bytes that a pass over one sequence takes beside the weights.
+    pub(super) fn pass_bytes(&self, len: usize) -> u64 {
+        let (strands, stride) = (self.strands(), Layout::new(1, len).stride);
+        let columns = self.columns().min(strands * stride);
+        let working = columns * Workspace::<T>::bytes_per_column(&self.config, self.mixer());
+        let state = BranchState::bytes(self.mixer());
+        let carried = match (self.config.is_causal(), self.sequences_of(len)) {
+            (true, _) => self.config.n_layer * state + columns * self.config.d_model * size_of::<f32>(),
+            (false, 0) => stride * self.mixer().d_inner * size_of::<T>() + 2 * state,
+            (false, _) => 2 * strands * state,
+        };
+        let streams = if self.config.is_causal() { 0 } else { strands * stride * self.config.d_model * size_of::<f32>() };
+        (working + carried + streams) as u64
+    }
+
+    /// Passes sequences of one length through together, as many at a time as there is room for.
+    pub(super) fn encode(
+        &self,
+        sequences: &[&[u8]],
+        request: &Request<'_>,
+        take: Take<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
+        for (i, group) in sequences.chunks(self.sequences_of(len).max(1)).enumerate() {
+            let first = i * self.sequences_of(len).max(1);
+            let mut take_of_group = |index: usize, piece: super::Piece<'_>| take(first + index, piece);
+            let mut output = Output::new(request, &mut take_of_group, vec![0; group.len()]);
+            let flow = match (self.config.is_causal(), self.sequences_of(len)) {
+                (true, _) => {
+                    let mut states = self.zero_states(group.len())?;
+                    self.feed_group(group, &mut states, &mut output)?
+                }
+                (false, 0) => self.encode_in_chunks(group[0], &mut output)?,
+                (false, _) => self.encode_group(group, &mut output)?,
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The length that all sequences have; none if there is nothing to do.
+    ///
+    /// # Panics
+    ///
+    /// Panics if lengths differ or an id is not in the vocabulary.
+    pub(super) fn check(&self, sequences: &[&[u8]]) -> Option<usize> {
+        let len = sequences.first()?.len();
+        for ids in sequences {
+            assert_eq!(ids.len(), len, "sequences of one length");
+            let largest = ids.iter().max().copied().unwrap_or(0);
+            assert!(usize::from(largest) < self.config.vocab_size, "id {largest} is not in the vocabulary");
+        }
+        (len > 0).then_some(len)
+    }
+
+    /// States of all layers of a causal model.
+    pub(super) fn zero_states(&self, sequences: usize) -> Result<Vec<BranchState>, CudaError> {
+        (0..self.config.n_layer).map(|_| BranchState::zeros(&self.device, self.mixer(), sequences)).collect()
+    }
+
+    /// Feeds the next positions of sequences to a causal model, chunk after chunk.
+    pub(super) fn feed_group(
+        &self,
+        sequences: &[&[u8]],
+        states: &mut [BranchState],
+        output: &mut Output<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let (len, count) = (sequences[0].len(), sequences.len());
+        let chunk = (self.columns() / count / TILE * TILE).clamp(TILE, len.next_multiple_of(TILE));
+        let columns = count * chunk.min(Layout::new(1, len).stride);
+        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), columns)?;
+        let mut residual = self.device.buffer::<f32>(columns * self.config.d_model)?;
+        for span in spans(len, chunk) {
+            let layout = Layout::new(count, span.len());
+            self.embed(0, &self.upload(sequences, &span, layout)?, layout, &mut residual, 0)?;
+            let all = ..layout.columns() * self.config.d_model;
+            let stretch = Stretch { layout, backwards: &[false] };
+            self.emit(Tap::Block(0), &Streams::new(span.start, layout, [residual.view().slice(all)]), output)?;
+            for (i, (layer, state)) in self.weights.layers.iter().zip(&mut *states).enumerate() {
+                let stream = residual.view_mut().slice(all);
+                layer.forward(self.how, stretch, &mut work, stream, std::slice::from_mut(state))?;
+                self.emit(Tap::Block(i + 1), &Streams::new(span.start, layout, [residual.view().slice(all)]), output)?;
+            }
+            self.emit(Tap::Last, &Streams::new(span.start, layout, [residual.view().slice(all)]), output)?;
+            if output.advanced(span.len() * self.config.n_layer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Passes sequences through a bidirectional model, all strands in one chunk.
+    fn encode_group(&self, sequences: &[&[u8]], output: &mut Output<'_>) -> Result<ControlFlow<()>, CudaError> {
+        let (len, strands) = (sequences[0].len(), self.strands());
+        let of_strand = Layout::new(sequences.len(), len);
+        let layout = Layout::new(strands * sequences.len(), len);
+        let size = of_strand.columns() * self.config.d_model;
+        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), layout.columns())?;
+        let mut residual = self.device.buffer::<f32>(strands * size)?;
+        let ids = self.upload(sequences, &(0..len), of_strand)?;
+        for strand in 0..strands {
+            self.embed(strand, &ids, of_strand, &mut residual, strand * size)?;
+        }
+        let streams = |residual: &Buffer<f32>, tap, output: &mut Output<'_>| {
+            let strands = (0..strands).map(|i| residual.view().slice(i * size..(i + 1) * size));
+            self.emit(tap, &Streams::new(0, of_strand, strands), output)
+        };
+        streams(&residual, Tap::Block(0), output)?;
+        for (i, layer) in self.weights.layers.iter().enumerate() {
+            let arrangement = Arrangement::of_layer(&self.config, i);
+            let backwards: Vec<bool> = (0..strands).map(|strand| arrangement.backwards(strand)).collect();
+            let mut states = (0..layer.branches.len())
+                .map(|_| BranchState::zeros(&self.device, self.mixer(), layout.sequences))
+                .collect::<Result<Vec<_>, _>>()?;
+            let stretch = Stretch { layout, backwards: &backwards };
+            layer.forward(self.how, stretch, &mut work, residual.view_mut(), &mut states)?;
+            streams(&residual, Tap::Block(i + 1), output)?;
+            if output.advanced(len * strands).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        streams(&residual, Tap::Last, output)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Passes one sequence through a bidirectional model, layer after layer, strand after strand, chunk after chunk.
+    fn encode_in_chunks(&self, ids: &[u8], output: &mut Output<'_>) -> Result<ControlFlow<()>, CudaError> {
+        let (strands, d, chunk) = (self.strands(), self.config.d_model, self.columns());
+        let (whole, spans) = (Layout::new(1, ids.len()), spans(ids.len(), chunk));
+        let size = whole.columns() * d;
+        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), chunk)?;
+        let mut residual = self.device.buffer::<f32>(strands * size)?;
+        let uploaded = self.upload(&[ids], &(0..ids.len()), whole)?;
+        for strand in 0..strands {
+            self.embed(strand, &uploaded, whole, &mut residual, strand * size)?;
+        }
+        drop(uploaded);
+        let emit = |residual: &Buffer<f32>, tap, output: &mut Output<'_>| {
+            spans.iter().try_for_each(|span| {
+                let layout = chunk_layout(span, chunk);
+                let part = |i| i * size + span.start * d..i * size + (span.start + layout.used()) * d;
+                let strands = (0..strands).map(|i| residual.view().slice(part(i)));
+                self.emit(tap, &Streams::new(span.start, layout, strands), output)
+            })
+        };
+        emit(&residual, Tap::Block(0), output)?;
+        for i in 0..self.config.n_layer {
+            for strand in 0..strands {
+                let stream = strand * size..(strand + 1) * size;
+                let backwards = Arrangement::of_layer(&self.config, i).backwards(strand);
+                let sweep = Sweep { layer: i, backwards, spans: &spans, chunk, stream };
+                if self.sweep(&sweep, &mut work, &mut residual, output)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            emit(&residual, Tap::Block(i + 1), output)?;
+        }
+        emit(&residual, Tap::Last, output)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// One strand through one layer: the branch that goes against the main one comes first, and its outputs are kept.
+    fn sweep(
+        &self,
+        sweep: &Sweep<'_>,
+        work: &mut Workspace<T>,
+        residual: &mut Buffer<f32>,
+        output: &mut Output<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let layer = &self.weights.layers[sweep.layer];
+        let backwards = [sweep.backwards];
+        let main = layer.branches[0].on(sweep.backwards);
+        let zeros = || BranchState::zeros(&self.device, self.mixer(), 1);
+        let (mut state, mut kept) = (zeros()?, Vec::new());
+        for i in in_order(main.opposite(), sweep.spans.len()) {
+            let span = &sweep.spans[i];
+            let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
+            let rows = residual.view().slice(self.elements(sweep, span));
+            let mut y = Plane::new(&self.device, self.mixer().d_inner, sweep.chunk)?;
+            layer.forward_branch(self.how, 1, stretch, work, rows, &mut state, &mut y)?;
+            kept.push(y);
+        }
+        let mut state = zeros()?;
+        for i in in_order(main, sweep.spans.len()) {
+            let span = &sweep.spans[i];
+            let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
+            let mut y = kept.pop().expect("an output for each chunk");
+            let rows = residual.view_mut().slice(self.elements(sweep, span));
+            layer.forward_beside(self.how, 0, stretch, work, rows, &mut state, &mut y)?;
+            if output.advanced(span.len()).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The elements of a chunk in the residual streams.
+    fn elements(&self, sweep: &Sweep<'_>, span: &Range<usize>) -> Range<usize> {
+        let d = self.config.d_model;
+        let start = sweep.stream.start + span.start * d;
+        start..start + chunk_layout(span, sweep.chunk).used() * d
+    }
+
+    /// Some positions of sequences, as the layout has them.
+    pub(super) fn upload(
+        &self,
+        sequences: &[&[u8]],
+        span: &Range<usize>,
+        layout: Layout,
+    ) -> Result<Buffer<u8>, CudaError> {
+        let mut ids = vec![0; layout.columns()];
+        for (row, sequence) in ids.chunks_exact_mut(layout.stride).zip(sequences) {
+            row[..span.len()].copy_from_slice(&sequence[span.clone()]);
+        }
+        self.device.upload(&ids)
+    }
+
+    /// Writes a strand's embedding at an element of the residual streams.
+    pub(super) fn embed(
+        &self,
+        strand: usize,
+        ids: &Buffer<u8>,
+        layout: Layout,
+        residual: &mut Buffer<f32>,
+        at: usize,
+    ) -> Result<(), CudaError> {
+        let out = residual.view_mut().slice(at..at + layout.columns() * self.config.d_model);
+        embedding::cuda::forward(self.weights.tables[strand].view(), ids.view(), out)
+    }
+}
+
+/// One strand's way through one layer.
+struct Sweep<'a> {
+    layer: usize,
+    /// Whether the layer meets the strand backwards in time.
+    backwards: bool,
+    spans: &'a [Range<usize>],
+    /// Columns of the buffers of a chunk.
+    chunk: usize,
+    /// The strand's elements in the residual streams.
+    stream: Range<usize>,
+}
+
+/// The layout of a chunk in buffers of `chunk` columns.
+pub(super) fn chunk_layout(span: &Range<usize>, chunk: usize) -> Layout {
+    Layout { sequences: 1, len: span.len(), stride: chunk }
+}
+
+/// Indices of chunks in the order of a direction.
+pub(super) fn in_order(direction: Direction, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |i| match direction {
+        Direction::Forward => i,
+        Direction::Reverse => count - 1 - i,
+    })
+}
