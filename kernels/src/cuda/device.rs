@@ -9,6 +9,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use super::{
     Architecture, Buffer, CudaError, Element, MemoryUse, Nvrtc, Version,
+    blas::Blas,
     copy::Staging,
     memory::DeviceMemory,
     module::Modules,
@@ -26,6 +27,7 @@ struct Inner {
     facts: Facts,
     // In the order in which they have to go: what the driver keeps for us, then the stream, then the context.
     modules: Modules,
+    blas: OnceLock<Result<Blas, CudaError>>,
     staging: Mutex<Option<Staging>>,
     pool: Pool<DeviceMemory>,
     nvrtc: OnceLock<Result<Nvrtc, CudaError>>,
@@ -73,6 +75,7 @@ impl Device {
         Ok(Self(Arc::new(Inner {
             facts,
             modules: Modules::new(context.clone()),
+            blas: OnceLock::new(),
             staging: Mutex::default(),
             pool,
             nvrtc: OnceLock::new(),
@@ -222,6 +225,11 @@ impl Device {
 
     pub(super) fn modules(&self) -> &Modules {
         &self.0.modules
+    }
+
+    /// cuBLASLt for this device, opened when it is first asked for.
+    pub(crate) fn blas(&self) -> Result<&Blas, CudaError> {
+        self.0.blas.get_or_init(|| Blas::new(self)).as_ref().map_err(CudaError::clone)
     }
 
     /// Does something with the pinned memory, which is made when it is first asked for.

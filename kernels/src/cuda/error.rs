@@ -30,6 +30,13 @@ pub enum CudaError {
     },
     /// There is no cuBLASLt.
     NoCublasLt,
+    /// cuBLASLt refuses a call.
+    CublasLt {
+        /// What was asked of it.
+        call: &'static str,
+        /// Its name for the error, as `CUBLAS_STATUS_NOT_SUPPORTED`.
+        name: String,
+    },
     /// There is no device of this number.
     NoSuchDevice {
         /// The number, from 0.
@@ -113,7 +120,7 @@ impl fmt::Display for CudaError {
                 f,
                 "out of GPU memory: {asked} bytes asked for, {free} free, {in_use} in use by this process's buffers"
             ),
-            Self::Driver { call, name } => write!(f, "{call}: {name}"),
+            Self::Driver { call, name } | Self::CublasLt { call, name } => write!(f, "{call}: {name}"),
         }
     }
 }

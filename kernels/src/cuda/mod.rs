@@ -17,6 +17,7 @@
 //! ```
 
 mod architecture;
+pub(crate) mod blas;
 pub mod cache;
 pub mod check;
 mod compile;

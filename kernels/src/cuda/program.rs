@@ -1,7 +1,7 @@
 //! What is compiled: sources of the rooms.
 
 use super::{Architecture, sums};
-use crate::{causal_conv1d, embedding, norm, selective_scan, silu_gate};
+use crate::{causal_conv1d, embedding, linear, norm, selective_scan, silu_gate};
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
 /// [`programs`].
@@ -52,6 +52,7 @@ pub fn programs() -> Vec<&'static Program> {
     vec![
         &causal_conv1d::cuda::PROGRAM,
         &embedding::cuda::PROGRAM,
+        &linear::cuda::PROGRAM,
         &norm::cuda::PROGRAM,
         &selective_scan::cuda::FORWARD_F32,
         &selective_scan::cuda::FORWARD_BF16,

@@ -33,6 +33,8 @@
 //! there. `d_out` is `[L, n_out]` and `x` `[L, n_in]`, rows with a stride, `d_weight` `[n_out, n_in]`. Saved is `x`.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;
