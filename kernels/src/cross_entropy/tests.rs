@@ -1,6 +1,9 @@
 use super::{IGNORED, Loss, Targets, cpu, reference};
 use crate::testing::{LENGTHS, Random, assert_close, central_differences, nans, widen};
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 const WIDTHS: &[usize] = &[1, 2, 3, 8, 12, 16, 17, 100, 255];
 
 struct Case {
