@@ -157,7 +157,8 @@ macro_rules! rows_methods {
         /// Panics if they are not all there.
         pub fn sequences(self, first: usize, count: usize) -> Self {
             let (shape, start) = self.shape.sequences(first, count);
-            Self { data: self.data.slice(start.min(self.data.len())..), shape }
+            let start = start.min(self.data.len());
+            Self { data: self.data.slice(start..), shape }
         }
 
         /// Sequences of the batch.

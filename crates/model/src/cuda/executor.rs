@@ -30,6 +30,8 @@ pub(super) struct Executor<T: Real> {
     pub(super) config: Config,
     pub(super) weights: DeviceWeights<T>,
     pub(super) how: Arithmetics,
+    /// Columns of a chunk.
+    pub(super) columns: usize,
 }
 
 impl<T: Real> Executor<T> {
@@ -41,7 +43,9 @@ impl<T: Real> Executor<T> {
     ) -> Result<Self, CudaError> {
         let weights = DeviceWeights::new(&device, &config, weights)?;
         let MixerConfig::Mamba(mixer) = config.mixer else { unreachable!("the weights are Mamba's") };
-        Ok(Self { device, config, weights, how: Arithmetics { mixer, single } })
+        let fit = WORKING_SET / Workspace::<T>::bytes_per_column(&config, mixer);
+        let columns = (fit / TILE * TILE).max(TILE);
+        Ok(Self { device, config, weights, how: Arithmetics { mixer, single }, columns })
     }
 
     pub(super) fn mixer(&self) -> MambaConfig {
@@ -52,21 +56,15 @@ impl<T: Real> Executor<T> {
         self.weights.tables.len()
     }
 
-    /// Columns of a chunk.
-    pub(super) fn columns(&self) -> usize {
-        let fit = WORKING_SET / Workspace::<T>::bytes_per_column(&self.config, self.mixer());
-        (fit / TILE * TILE).max(TILE)
-    }
-
     /// How many sequences of a length a chunk has room for; none where one is longer.
     pub(super) fn sequences_of(&self, len: usize) -> usize {
-        self.columns() / (self.strands() * Layout::new(1, len).stride).max(1)
+        self.columns / (self.strands() * Layout::new(1, len).stride).max(1)
     }
 
     /// Bytes that a pass over one sequence takes beside the weights.
     pub(super) fn pass_bytes(&self, len: usize) -> u64 {
         let (strands, stride) = (self.strands(), Layout::new(1, len).stride);
-        let columns = self.columns().min(strands * stride);
+        let columns = self.columns.min(strands * stride);
         let working = columns * Workspace::<T>::bytes_per_column(&self.config, self.mixer());
         let state = BranchState::bytes(self.mixer());
         let carried = match (self.config.is_causal(), self.sequences_of(len)) {
@@ -133,7 +131,7 @@ impl<T: Real> Executor<T> {
         output: &mut Output<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
         let (len, count) = (sequences[0].len(), sequences.len());
-        let chunk = (self.columns() / count / TILE * TILE).clamp(TILE, len.next_multiple_of(TILE));
+        let chunk = (self.columns / count / TILE * TILE).clamp(TILE, len.next_multiple_of(TILE));
         let columns = count * chunk.min(Layout::new(1, len).stride);
         let mut work = Workspace::new(&self.device, &self.config, self.mixer(), columns)?;
         let mut residual = self.device.buffer::<f32>(columns * self.config.d_model)?;
@@ -192,7 +190,7 @@ impl<T: Real> Executor<T> {
 
     /// Passes one sequence through a bidirectional model, layer after layer, strand after strand, chunk after chunk.
     fn encode_in_chunks(&self, ids: &[u8], output: &mut Output<'_>) -> Result<ControlFlow<()>, CudaError> {
-        let (strands, d, chunk) = (self.strands(), self.config.d_model, self.columns());
+        let (strands, d, chunk) = (self.strands(), self.config.d_model, self.columns);
         let (whole, spans) = (Layout::new(1, ids.len()), spans(ids.len(), chunk));
         let size = whole.columns() * d;
         let mut work = Workspace::new(&self.device, &self.config, self.mixer(), chunk)?;

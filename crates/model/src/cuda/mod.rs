@@ -15,6 +15,8 @@ mod layer;
 mod layout;
 mod output;
 mod state;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod workspace;
 

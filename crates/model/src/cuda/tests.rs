@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use longstrand_kernels::cuda::Device;
+use longstrand_kernels::{Reference, Rows};
+
+use super::{Arithmetic, CudaModel, Kind, Piece};
+use crate::checkpoint::Checkpoint;
+use crate::{Chunking, Model, Observer, Request, Tap};
+
+/// One of each way to join directions and of each head, of Mamba mixers.
+const CASES: [&str; 16] = [
+    "hf-mamba",
+    "hf-mamba-variant",
+    "ss-mamba",
+    "caduceus-uni",
+    "caduceus-ph",
+    "caduceus-ph-bias",
+    "caduceus-ph-layernorm",
+    "caduceus-ph-untied",
+    "caduceus-ph-ewmul",
+    "caduceus-ps",
+    "caduceus-ps-odd",
+    "caduceus-ps-ewmul",
+    "caduceus-ps-untied",
+    "caduceus-ps-unfused",
+    "caduceus-ps-layernorm-unfused",
+    "plantcaduceus",
+];
+
+/// The device, or nothing where there is none and none is required.
+pub(super) fn device() -> Option<Device> {
+    match Device::open(0) {
+        Ok(device) => Some(device),
+        Err(error) if std::env::var_os("LONGSTRAND_REQUIRE_CUDA").is_some() => panic!("{error}"),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+pub(super) fn checkpoint(case: &str) -> Checkpoint {
+    Checkpoint::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case)).unwrap()
+}
+
+/// Ids of bases and a few others.
+pub(super) fn sequence(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|t| ((t * t + 7 * t * seed + t / 3 + seed) % 11 % 7) as u8).collect()
+}
+
+const TAPS: [Tap; 3] = [Tap::Block(0), Tap::Block(1), Tap::Last];
+const ALL: Request<'static> = Request { taps: &TAPS, logits: true };
+
+/// All that is computed of a sequence: hidden states by tap, and logits under `None`.
+type Found = BTreeMap<Option<Tap>, Vec<f64>>;
+
+#[derive(Default)]
+struct Collect(Found);
+
+impl Observer<f64> for Collect {
+    fn hidden(&mut self, tap: Tap, start: u64, rows: Rows<'_, f64>) {
+        self.add(Some(tap), start, rows);
+    }
+
+    fn logits(&mut self, start: u64, rows: Rows<'_, f64>) {
+        self.add(None, start, rows);
+    }
+}
+
+impl Collect {
+    fn add<S: longstrand_kernels::backend::Scalar>(&mut self, of: Option<Tap>, start: u64, rows: Rows<'_, S>) {
+        let values = self.0.entry(of).or_default();
+        assert_eq!(values.len() as u64, start * rows.width() as u64, "pieces in the order of positions");
+        values.extend((0..rows.len()).flat_map(|t| rows.row(t)).map(|x| x.to_f64()));
+    }
+
+    fn take(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Hidden { tap, start, rows } => self.add(Some(tap), start, rows),
+            Piece::Logits { start, rows } => self.add(None, start, rows),
+            Piece::Advanced(_) => {}
+        }
+    }
+}
+
+fn expected(checkpoint: &Checkpoint, ids: &[u8]) -> Found {
+    let model = Model::new(Reference, checkpoint);
+    let mut found = Collect::default();
+    assert!(model.encode(ids, Chunking::Whole, &ALL, &mut model.scratch(), &mut found).is_continue());
+    found.0
+}
+
+fn found(model: &CudaModel, sequences: &[&[u8]]) -> Vec<Found> {
+    let mut all: Vec<Collect> = sequences.iter().map(|_| Collect::default()).collect();
+    let flow = model.encode(sequences, &ALL, &mut |i, piece| {
+        all[i].take(piece);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(flow, Ok(ControlFlow::Continue(())));
+    all.into_iter().map(|one| one.0).collect()
+}
+
+/// A model whose chunks have so many columns.
+fn model(device: &Device, arithmetic: Arithmetic, checkpoint: &Checkpoint, columns: usize) -> CudaModel {
+    let mut model = CudaModel::new(device.clone(), arithmetic, checkpoint).unwrap();
+    match &mut model.executor {
+        Kind::Single(executor) => executor.columns = columns,
+        Kind::Bf16(executor) => executor.columns = columns,
+    }
+    model
+}
+
+fn assert_close(what: &str, found: &Found, expected: &Found, tolerance: f64) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}");
+    for (of, expected) in expected {
+        let found = &found[of];
+        assert_eq!(found.len(), expected.len(), "{what} {of:?}");
+        let largest = expected.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+        let error = found.iter().zip(expected).fold(0.0_f64, |error, (x, y)| error.max((x - y).abs()));
+        assert!(error <= tolerance * largest, "{what} {of:?}: {error:e} of {largest}");
+    }
+}
+
+#[test]
+fn the_answers_are_those_of_the_reference() {
+    let Some(device) = device() else { return };
+    for case in CASES {
+        let checkpoint = checkpoint(case);
+        for (arithmetic, tolerance) in [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, 3e-2)] {
+            let whole = model(&device, arithmetic, &checkpoint, 4096);
+            for len in [1, 7, 8, 130, 301] {
+                let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(len, seed)).collect();
+                let sequences: Vec<&[u8]> = sequences.iter().map(Vec::as_slice).collect();
+                let what = format!("{case} {arithmetic:?} {len}");
+                for (ids, found) in sequences.iter().zip(found(&whole, &sequences)) {
+                    assert_close(&what, &found, &expected(&checkpoint, ids), tolerance);
+                }
+            }
+            let in_chunks = model(&device, arithmetic, &checkpoint, 128);
+            let ids = sequence(513, 5);
+            let what = format!("{case} {arithmetic:?} in chunks");
+            assert_close(&what, &found(&in_chunks, &[&ids])[0], &expected(&checkpoint, &ids), tolerance);
+        }
+    }
+}
+
+#[test]
+fn a_sequence_has_the_same_bits_alone_and_among_others() {
+    let Some(device) = device() else { return };
+    for case in ["hf-mamba", "caduceus-ph", "caduceus-ps"] {
+        let checkpoint = checkpoint(case);
+        for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
+            let model = model(&device, arithmetic, &checkpoint, 4096);
+            let sequences: Vec<Vec<u8>> = (0..9).map(|seed| sequence(100, seed)).collect();
+            let sequences: Vec<&[u8]> = sequences.iter().map(Vec::as_slice).collect();
+            let together = found(&model, &sequences);
+            for (ids, together) in sequences.iter().zip(&together) {
+                assert!(found(&model, &[ids])[0] == *together, "{case} {arithmetic:?}");
+            }
+            assert!(found(&model, &sequences) == together, "{case} {arithmetic:?} once more");
+        }
+    }
+}
+
+#[test]
+fn a_causal_model_goes_on_from_its_states() {
+    let Some(device) = device() else { return };
+    for case in ["hf-mamba", "ss-mamba", "caduceus-uni"] {
+        let checkpoint = checkpoint(case);
+        let model = model(&device, Arithmetic::Single, &checkpoint, 256);
+        let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(400, seed)).collect();
+        let mut states: Vec<_> = (0..3).map(|_| model.initial_state().unwrap()).collect();
+        let mut found: Vec<Collect> = (0..3).map(|_| Collect::default()).collect();
+        for span in [0..1, 1..130, 130..133, 133..400] {
+            let parts: Vec<&[u8]> = sequences.iter().map(|ids| &ids[span.clone()]).collect();
+            let mut states: Vec<_> = states.iter_mut().collect();
+            let flow = model.feed(&mut states, &parts, &ALL, &mut |i, piece| {
+                found[i].take(piece);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(flow, Ok(ControlFlow::Continue(())));
+        }
+        assert!(states.iter().all(|state| state.position() == 400));
+        for (ids, found) in sequences.iter().zip(&found) {
+            assert_close(case, &found.0, &expected(&checkpoint, ids), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn whoever_takes_may_break_off() {
+    let Some(device) = device() else { return };
+    for (case, columns) in [("hf-mamba", 128), ("caduceus-ps", 4096), ("caduceus-ps", 128)] {
+        let model = model(&device, Arithmetic::Single, &checkpoint(case), columns);
+        let ids = sequence(300, 1);
+        let mut pieces = 0;
+        let flow = model.encode(&[&ids, &ids], &ALL, &mut |_, _| {
+            pieces += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((flow, pieces), (Ok(ControlFlow::Break(())), 1), "{case}");
+    }
+}
