@@ -40,7 +40,7 @@ const GROUPS: u32 = 8;
 const SEGMENT: usize = 4096;
 
 /// How many positions the algorithm of a product is chosen for, whatever their number is.
-const NOMINAL: usize = 1 << 16;
+pub(super) const NOMINAL: usize = 1 << 16;
 
 /// The most positions of one call of the library, which counts them in 32 bits.
 const MOST: usize = 1 << 30;
@@ -241,7 +241,7 @@ fn with_positions(problem: Problem, positions: Positions, count: usize) -> Probl
 }
 
 /// What the algorithm is chosen for: nothing of it depends on the number of positions, not even strides that do.
-fn nominal(problem: Problem, positions: Positions) -> Option<Problem> {
+pub(super) fn nominal(problem: Problem, positions: Positions) -> Option<Problem> {
     let mut nominal = with_positions(problem, positions, NOMINAL);
     match positions {
         Positions::Rows if problem.a.is_transposed => nominal.a.stride = nominal_stride(problem.a, problem.operands),
