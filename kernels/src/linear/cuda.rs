@@ -179,7 +179,7 @@ pub enum SinglePrecision {
 ///
 /// # Panics
 ///
-/// Panics if the sizes do not fit, or for a bf16 result of f32 operands.
+/// Panics if the sizes do not fit, the matrices are not on one device, or for a bf16 result of f32 operands.
 pub fn product<T: Real, O: Real>(
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -193,6 +193,8 @@ pub fn product<T: Real, O: Real>(
     assert_eq!(b.rows(), inner, "rows of b");
     assert_eq!(b.columns(), columns, "columns of b");
     assert!(size_of::<O>() >= size_of::<T>(), "a product of {} in {}", T::NAME, O::NAME);
+    let device = out.data.device();
+    assert!(a.data.device().is_same(device) && b.data.device().is_same(device), "a product between devices");
     if rows == 0 || columns == 0 {
         return Ok(());
     }
@@ -210,12 +212,23 @@ pub fn product<T: Real, O: Real>(
         b: b.layout(),
         out: layout(out.data.address(), columns, out.stride, false),
     };
-    let device = out.data.device();
-    let out = out.as_matrix();
+    product_in_pieces(whole, a, b, out, write, positions)
+}
+
+/// As many calls of the library as the number of positions needs.
+fn product_in_pieces<T: Real, O: Real>(
+    whole: Problem,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    out: MatrixMut<'_, O>,
+    write: Write,
+    positions: Positions,
+) -> Result<(), CudaError> {
+    let (device, out) = (out.data.device(), out.as_matrix());
     let count = match positions {
-        Positions::Rows => rows,
-        Positions::Columns => columns,
-        Positions::Inner => inner,
+        Positions::Rows => whole.rows,
+        Positions::Columns => whole.columns,
+        Positions::Inner => whole.inner,
     };
     for first in (0..count).step_by(MOST) {
         let problem = with_positions(whole, positions, MOST.min(count - first));
