@@ -137,6 +137,8 @@ mod tests {
         assert_eq!(error.to_string(), "the NVIDIA driver knows CUDA 11.4, expected 12.0 or newer");
         let error = CudaError::NoSuchDevice { ordinal: 3, count: 2 };
         assert_eq!(error.to_string(), "there is no CUDA device 3 among 2");
+        let error = CudaError::CublasLt { call: "cublasLtMatmul", name: "CUBLAS_STATUS_NOT_SUPPORTED".to_string() };
+        assert_eq!(error.to_string(), "cublasLtMatmul: CUBLAS_STATUS_NOT_SUPPORTED");
         let log = "norm.cu(3): error: expected a \";\"\n".to_string();
         let error = CudaError::Compilation { program: "norm", architecture: Architecture::sm(90), log };
         assert_eq!(error.to_string(), "cannot compile norm for sm_90: norm.cu(3): error: expected a \";\"");

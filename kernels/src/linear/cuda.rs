@@ -40,7 +40,7 @@ const GROUPS: u32 = 8;
 const SEGMENT: usize = 4096;
 
 /// How many positions the algorithm of a product is chosen for, whatever their number is.
-const NOMINAL: usize = 1 << 16;
+pub(super) const NOMINAL: usize = 1 << 16;
 
 /// The most positions of one call of the library, which counts them in 32 bits.
 const MOST: usize = 1 << 30;
@@ -179,7 +179,7 @@ pub enum SinglePrecision {
 ///
 /// # Panics
 ///
-/// Panics if the sizes do not fit, or for a bf16 result of f32 operands.
+/// Panics if the sizes do not fit, the matrices are not on one device, or for a bf16 result of f32 operands.
 pub fn product<T: Real, O: Real>(
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -193,6 +193,8 @@ pub fn product<T: Real, O: Real>(
     assert_eq!(b.rows(), inner, "rows of b");
     assert_eq!(b.columns(), columns, "columns of b");
     assert!(size_of::<O>() >= size_of::<T>(), "a product of {} in {}", T::NAME, O::NAME);
+    let device = out.data.device();
+    assert!(a.data.device().is_same(device) && b.data.device().is_same(device), "a product between devices");
     if rows == 0 || columns == 0 {
         return Ok(());
     }
@@ -210,12 +212,23 @@ pub fn product<T: Real, O: Real>(
         b: b.layout(),
         out: layout(out.data.address(), columns, out.stride, false),
     };
-    let device = out.data.device();
-    let out = out.as_matrix();
+    product_in_pieces(whole, a, b, out, write, positions)
+}
+
+/// As many calls of the library as the number of positions needs.
+fn product_in_pieces<T: Real, O: Real>(
+    whole: Problem,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    out: MatrixMut<'_, O>,
+    write: Write,
+    positions: Positions,
+) -> Result<(), CudaError> {
+    let (device, out) = (out.data.device(), out.as_matrix());
     let count = match positions {
-        Positions::Rows => rows,
-        Positions::Columns => columns,
-        Positions::Inner => inner,
+        Positions::Rows => whole.rows,
+        Positions::Columns => whole.columns,
+        Positions::Inner => whole.inner,
     };
     for first in (0..count).step_by(MOST) {
         let problem = with_positions(whole, positions, MOST.min(count - first));
@@ -241,7 +254,7 @@ fn with_positions(problem: Problem, positions: Positions, count: usize) -> Probl
 }
 
 /// What the algorithm is chosen for: nothing of it depends on the number of positions, not even strides that do.
-fn nominal(problem: Problem, positions: Positions) -> Option<Problem> {
+pub(super) fn nominal(problem: Problem, positions: Positions) -> Option<Problem> {
     let mut nominal = with_positions(problem, positions, NOMINAL);
     match positions {
         Positions::Rows if problem.a.is_transposed => nominal.a.stride = nominal_stride(problem.a, problem.operands),

@@ -18,6 +18,22 @@
 //!
 //! Cost: `2 · L · n · n_in` operations; the weight is read once for every [`cpu::ROW_BLOCK`] rows.
 //!
+//! # On a GPU
+//!
+//! `cuda::product` multiplies any two row-major matrices, or transposes of such, by cuBLASLt, with positions along the rows
+//! or columns of the result or summed over, so that `[B, L, D]` and `[B, D, L]` are operands as they are. Operands are f32 or
+//! bf16. Products of two bf16 numbers are exact and all sums f32; the result is rounded once, to f32 or bf16, after what was
+//! there is added, if it is. f32 operands are multiplied as they are, or rounded to TF32 where that is asked for.
+//!
+//! In which order an element's terms are summed is the algorithm's. It is chosen for 65,536 positions, whatever their number
+//! is, and among those that do not part a sum: so a row, or a column, of the result has the same bits however many there
+//! are, if it lies in memory as before: with the same stride, or, along positions, one of the same alignment to 16 bytes.
+//! Only where no such algorithm takes the real number of positions is one chosen for that. Sums over positions may be parted;
+//! the parts are added in f32 and a fixed order. Two runs on one kind of card with one cuBLASLt have the same bits.
+//!
+//! A bias is f32, added to what was rounded, and the sum is rounded again. Its gradient is summed in f32 over parts of the
+//! positions, and the parts in f64, in a fixed order.
+//!
 //! # Backward
 //!
 //! `out[t, j] = Σ_k W[j, k] · x[t, k] + bias[j]` is linear in each of its parts, so

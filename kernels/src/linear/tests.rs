@@ -6,6 +6,11 @@ use crate::{
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "cuda")]
+mod nominal;
+
 /// `(n_in, n_out, outputs asked for, has a bias)`
 const SIZES: &[(usize, usize, usize, bool)] = &[
     (1, 1, 1, false),
