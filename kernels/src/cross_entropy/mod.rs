@@ -9,7 +9,7 @@
 //!
 //! | buffer | shape |
 //! |---|---|
-//! | `logits` | `[L, V]`, V = `width` of at most 255 |
+//! | `logits` | `[L, V]`, V = `width` of at most 255, on a GPU of any size |
 //! | `labels` | `[L]`, each less than V or [`IGNORED`] |
 //! | `weights` | w, `[L]`, 1 where there are none |
 //! | `losses` | `[L]`, optional: `loss[t]` without its weight, 0 where the label is ignored |

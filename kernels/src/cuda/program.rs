@@ -1,7 +1,7 @@
 //! What is compiled: sources of the rooms.
 
 use super::{Architecture, sums};
-use crate::{causal_conv1d, cross_entropy, embedding, linear, norm, pointwise, selective_scan, silu_gate};
+use crate::{causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, selective_scan, silu_gate};
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
 /// [`programs`].
@@ -53,6 +53,7 @@ pub fn programs() -> Vec<&'static Program> {
         &causal_conv1d::cuda::PROGRAM,
         &cross_entropy::cuda::PROGRAM,
         &embedding::cuda::PROGRAM,
+        &gated_norm::cuda::PROGRAM,
         &linear::cuda::PROGRAM,
         &norm::cuda::PROGRAM,
         &pointwise::cuda::PROGRAM,

@@ -104,6 +104,14 @@ impl<'a> Launch<'a> {
         self.input(rows.data).value(strides)
     }
 
+    /// Passes rows that are only read, or an address and `Strides` of 0 for what is not there.
+    pub fn optional_rows<T: Element>(self, rows: Option<TimeRows<'a, T>>) -> Self {
+        match rows {
+            Some(rows) => self.rows(rows),
+            None => self.value(0_u64).value(Strides { row: 0, batch: 0 }),
+        }
+    }
+
     /// Passes rows that are written: their address and their `Strides`.
     pub fn rows_mut<T: Element>(self, rows: TimeRowsMut<'a, T>) -> Self {
         let strides = rows.shape.strides();

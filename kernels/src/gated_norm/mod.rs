@@ -29,10 +29,15 @@
 //!
 //! Saved are the ungated `x`, which the forward call overwrites, and `z`; the rest is computed again. `d_x` and `d_z`
 //! are set, `d_weight` is added to.
+//!
+//! On a GPU, inside the mixer, the buffers besides the weight are time-contiguous: `[B, D, L]`, rows with a stride that is a
+//! multiple of 8 and aligned to 16 bytes. There the result may go elsewhere, and `d_x` and `d_z` may be added to.
 
 use crate::{Rows, RowsMut};
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

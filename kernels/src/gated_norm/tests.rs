@@ -5,6 +5,9 @@ use crate::{
     testing::{LENGTHS, Random, assert_close, central_differences, dot, nans, widen},
 };
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 /// `(channels, channels of a group)`
 const SIZES: &[(usize, usize)] = &[(1, 1), (3, 3), (15, 5), (16, 16), (34, 17), (48, 48), (96, 48), (100, 100)];
 

@@ -4,6 +4,8 @@
 //!
 //! Backward is made of the same two: a sum passes its gradient to both operands ([`add`]), and of a product x · y the
 //! gradients are d_out · y and d_out · x ([`multiply`], on copies of `d_out`).
+//!
+//! On a GPU the operands may be of two types, and there is also a change of type.
 
 use std::ops::MulAssign;
 
