@@ -47,6 +47,8 @@ pub use gradients::Gradients;
 pub use language::Example;
 pub use memory::TrainMemory;
 pub use scratch::TrainScratch;
+#[cfg(feature = "cuda")]
+pub(crate) use layers::WAY_BACK;
 pub(crate) use scratch::{Adjoints, BackwardPlace};
 
 /// A model whose gradients can be computed: its weights ready for the way forward and for the way back.

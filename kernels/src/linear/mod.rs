@@ -27,7 +27,7 @@
 //!
 //! In which order an element's terms are summed is the algorithm's. It is chosen for 65,536 positions, whatever their number
 //! is, and among those that do not part a sum: so a row, or a column, of the result has the same bits however many there
-//! are, if it lies in memory as before: with the same stride, or, along positions, one of the same alignment to 16 bytes.
+//! are, if it lies in memory as before, all on multiples of 16 bytes: with the same stride, or, along positions, any.
 //! Only where no such algorithm takes the real number of positions is one chosen for that. Sums over positions may be parted;
 //! the parts are added in f32 and a fixed order. Two runs on one kind of card with one cuBLASLt have the same bits.
 //!

@@ -2,14 +2,14 @@
 
 use std::ops::{ControlFlow, Range};
 
-use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
+use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, View};
 use longstrand_kernels::linear::cuda::SinglePrecision;
 use longstrand_kernels::{Direction, embedding};
 
 use super::layer::{Arithmetics, BranchState, Stretch};
 use super::layout::{Layout, Plane};
 use super::output::{Output, Streams, Take};
-use super::weights::DeviceWeights;
+use super::weights::{DeviceWeights, Layer};
 use super::workspace::Workspace;
 use crate::checkpoint::Weights;
 use crate::config::{Config, MambaConfig, MixerConfig};
@@ -46,6 +46,12 @@ impl<T: Real> Executor<T> {
         let fit = WORKING_SET / Workspace::<T>::bytes_per_column(&config, mixer);
         let columns = (fit / TILE * TILE).max(TILE);
         Ok(Self { device, config, weights, how: Arithmetics { mixer, single }, columns })
+    }
+
+    /// Puts other weights in the place of these.
+    pub(super) fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
+        self.weights = DeviceWeights::new(&self.device, &self.config, weights)?;
+        Ok(())
     }
 
     pub(super) fn mixer(&self) -> MambaConfig {
@@ -142,6 +148,7 @@ impl<T: Real> Executor<T> {
             let stretch = Stretch { layout, backwards: &[false] };
             self.emit(Tap::Block(0), &Streams::new(span.start, layout, [residual.view().slice(all)]), output)?;
             for (i, (layer, state)) in self.weights.layers.iter().zip(&mut *states).enumerate() {
+                layer.normalize(&mut work, residual.view().slice(all))?;
                 let stream = residual.view_mut().slice(all);
                 layer.forward(self.how, stretch, &mut work, stream, std::slice::from_mut(state))?;
                 self.emit(Tap::Block(i + 1), &Streams::new(span.start, layout, [residual.view().slice(all)]), output)?;
@@ -178,6 +185,7 @@ impl<T: Real> Executor<T> {
                 .map(|_| BranchState::zeros(&self.device, self.mixer(), layout.sequences))
                 .collect::<Result<Vec<_>, _>>()?;
             let stretch = Stretch { layout, backwards: &backwards };
+            layer.normalize(&mut work, residual.view())?;
             layer.forward(self.how, stretch, &mut work, residual.view_mut(), &mut states)?;
             streams(&residual, Tap::Block(i + 1), output)?;
             if output.advanced(len * strands).is_break() {
@@ -232,31 +240,65 @@ impl<T: Real> Executor<T> {
         residual: &mut Buffer<f32>,
         output: &mut Output<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
+        self.run_sweep(
+            sweep,
+            work,
+            residual,
+            |layer, work, chunk| layer.normalize(work, chunk.rows),
+            |_, _, _| Ok(()),
+            |work| output.advanced(work),
+        )
+    }
+
+    /// As [`Self::sweep`]. `normalize` norms the rows of a chunk, `entered` is told the state with which a branch enters a
+    /// chunk, and `advanced` how many positions are done.
+    pub(super) fn run_sweep(
+        &self,
+        sweep: &Sweep<'_>,
+        work: &mut Workspace<T>,
+        residual: &mut Buffer<f32>,
+        mut normalize: impl FnMut(&Layer<T>, &mut Workspace<T>, Chunk<'_>) -> Result<(), CudaError>,
+        mut entered: impl FnMut(usize, usize, &BranchState) -> Result<(), CudaError>,
+        mut advanced: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, CudaError> {
         let layer = &self.weights.layers[sweep.layer];
         let backwards = [sweep.backwards];
         let main = layer.branches[0].on(sweep.backwards);
         let zeros = || BranchState::zeros(&self.device, self.mixer(), 1);
-        let (mut state, mut kept) = (zeros()?, Vec::new());
-        for i in in_order(main.opposite(), sweep.spans.len()) {
-            let span = &sweep.spans[i];
-            let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
-            let rows = residual.view().slice(self.elements(sweep, span));
-            let mut y = Plane::new(&self.device, self.mixer().d_inner, sweep.chunk)?;
-            layer.forward_branch(self.how, 1, stretch, work, rows, &mut state, &mut y)?;
-            kept.push(y);
+        let mut kept = Vec::new();
+        if layer.branches.len() > 1 {
+            let mut state = zeros()?;
+            for i in in_order(main.opposite(), sweep.spans.len()) {
+                let span = &sweep.spans[i];
+                let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
+                let mut y = Plane::new(&self.device, self.mixer().d_inner, sweep.chunk)?;
+                entered(1, i, &state)?;
+                normalize(layer, work, self.chunk(sweep, span, residual))?;
+                layer.forward_branch(self.how, 1, stretch, work, &mut state, &mut y)?;
+                kept.push(y);
+            }
         }
         let mut state = zeros()?;
         for i in in_order(main, sweep.spans.len()) {
             let span = &sweep.spans[i];
             let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
-            let mut y = kept.pop().expect("an output for each chunk");
+            entered(0, i, &state)?;
+            normalize(layer, work, self.chunk(sweep, span, residual))?;
             let rows = residual.view_mut().slice(self.elements(sweep, span));
-            layer.forward_beside(self.how, 0, stretch, work, rows, &mut state, &mut y)?;
-            if output.advanced(span.len()).is_break() {
+            match kept.pop() {
+                Some(mut y) => layer.forward_beside(self.how, 0, stretch, work, rows, &mut state, &mut y)?,
+                None => layer.forward(self.how, stretch, work, rows, std::slice::from_mut(&mut state))?,
+            }
+            if advanced(span.len()).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn chunk<'a>(&self, sweep: &Sweep<'_>, span: &Range<usize>, residual: &'a Buffer<f32>) -> Chunk<'a> {
+        let elements = self.elements(sweep, span);
+        Chunk { rows: residual.view().slice(elements.clone()), elements }
     }
 
     /// The elements of a chunk in the residual streams.
@@ -295,15 +337,23 @@ impl<T: Real> Executor<T> {
 }
 
 /// One strand's way through one layer.
-struct Sweep<'a> {
-    layer: usize,
+pub(super) struct Sweep<'a> {
+    pub(super) layer: usize,
     /// Whether the layer meets the strand backwards in time.
-    backwards: bool,
-    spans: &'a [Range<usize>],
+    pub(super) backwards: bool,
+    pub(super) spans: &'a [Range<usize>],
     /// Columns of the buffers of a chunk.
-    chunk: usize,
+    pub(super) chunk: usize,
     /// The strand's elements in the residual streams.
-    stream: Range<usize>,
+    pub(super) stream: Range<usize>,
+}
+
+/// A chunk of a strand's residual stream.
+pub(super) struct Chunk<'a> {
+    /// `[used columns, D]`
+    pub(super) rows: View<'a, f32>,
+    /// Where it lies in the streams.
+    pub(super) elements: Range<usize>,
 }
 
 /// The layout of a chunk in buffers of `chunk` columns.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, View, ViewMut};
 use longstrand_kernels::linear::cuda::{self as linear, Matrix, MatrixMut, Positions, SinglePrecision};
-use longstrand_kernels::{Write, causal_conv1d, norm, pointwise, selective_scan};
+use longstrand_kernels::{Direction, Write, causal_conv1d, norm, pointwise, selective_scan};
 
 use super::layout::{Layout, Plane};
 use super::weights::{Layer, MambaCore};
@@ -31,10 +31,39 @@ impl BranchState {
         })
     }
 
+    /// The same state, in memory of its own.
+    pub(super) fn copy(&self) -> Result<Self, CudaError> {
+        let copy = |from: &Buffer<f32>| {
+            let mut to = from.device().buffer(from.len())?;
+            to.view_mut().copy_from(from.view())?;
+            Ok(to)
+        };
+        Ok(Self { conv: copy(&self.conv)?, ssm: copy(&self.ssm)? })
+    }
+
+    /// The convolution's inputs before some of the sequences.
+    pub(super) fn conv_of(&self, mixer: MambaConfig, sequences: Range<usize>) -> View<'_, f32> {
+        self.conv.view().slice(of_sequences(mixer.d_inner * (mixer.d_conv - 1), sequences))
+    }
+
+    pub(super) fn conv_of_mut(&mut self, mixer: MambaConfig, sequences: Range<usize>) -> ViewMut<'_, f32> {
+        self.conv.view_mut().slice(of_sequences(mixer.d_inner * (mixer.d_conv - 1), sequences))
+    }
+
+    /// The scan's state of some of the sequences.
+    pub(super) fn scan_of(&mut self, mixer: MambaConfig, sequences: Range<usize>) -> ViewMut<'_, f32> {
+        self.ssm.view_mut().slice(of_sequences(mixer.d_inner * mixer.d_state, sequences))
+    }
+
     /// Bytes of a state of one sequence.
     pub(super) fn bytes(mixer: MambaConfig) -> usize {
         (mixer.d_conv - 1 + mixer.d_state) * mixer.d_inner * size_of::<f32>()
     }
+}
+
+/// The elements of some sequences that have so many each.
+fn of_sequences(size: usize, sequences: Range<usize>) -> Range<usize> {
+    sequences.start * size..sequences.end * size
 }
 
 /// Sequences of all strands that are worked on together.
@@ -85,16 +114,20 @@ impl Arithmetics {
 }
 
 impl<T: Real> Layer<T> {
-    /// Passes a chunk of the residual stream, `[used columns, D]`, through the layer in place.
+    /// Width of the residual stream, D.
+    pub(super) fn width(&self, how: Arithmetics) -> usize {
+        self.projections(0).input.len() / (2 * how.mixer.d_inner)
+    }
+
+    /// Adds to a chunk of the residual stream, `[used columns, D]`, what the layer makes of `normed`.
     pub(super) fn forward(
         &self,
         how: Arithmetics,
         stretch: Stretch<'_>,
         work: &mut Workspace<T>,
-        mut residual: ViewMut<'_, f32>,
+        residual: ViewMut<'_, f32>,
         states: &mut [BranchState],
     ) -> Result<(), CudaError> {
-        self.normalize(work, residual.as_view())?;
         let is_sum = self.join == Join::SumBeforeProjection;
         for (i, state) in states.iter_mut().enumerate() {
             if self.branches[i].projections.is_some() {
@@ -110,21 +143,19 @@ impl<T: Real> Layer<T> {
         let Workspace { y, y_second, mixed, .. } = work;
         let outputs = [Some((0, &*y)), y_second.as_ref().map(|y| (1, y))];
         let outputs = outputs.into_iter().flatten().take(states.len());
-        self.finish(how, stretch.layout, outputs, mixed.as_mut(), residual.reborrow())
+        self.finish(how, stretch.layout, outputs, mixed.as_mut(), residual)
     }
 
-    /// Computes the output of one branch alone.
+    /// Computes the output of one branch alone, before its output projection, from `normed`.
     pub(super) fn forward_branch(
         &self,
         how: Arithmetics,
         index: usize,
         stretch: Stretch<'_>,
         work: &mut Workspace<T>,
-        residual: View<'_, f32>,
         state: &mut BranchState,
         y: &mut Plane<T>,
     ) -> Result<(), CudaError> {
-        self.normalize(work, residual)?;
         self.project(how, index, stretch.layout, work)?;
         self.run(how, index, stretch, &mut work.inner, state, y, Write::Set)
     }
@@ -136,43 +167,67 @@ impl<T: Real> Layer<T> {
         index: usize,
         stretch: Stretch<'_>,
         work: &mut Workspace<T>,
-        mut residual: ViewMut<'_, f32>,
+        residual: ViewMut<'_, f32>,
         state: &mut BranchState,
         kept: &mut Plane<T>,
     ) -> Result<(), CudaError> {
-        self.normalize(work, residual.as_view())?;
         self.project(how, index, stretch.layout, work)?;
         let Workspace { inner, y, mixed, .. } = work;
         let layout = stretch.layout;
         if self.join == Join::SumBeforeProjection {
             self.run(how, index, stretch, inner, state, kept, Write::Add)?;
-            return self.finish(how, layout, [(0, &*kept)], None, residual.reborrow());
+            return self.finish(how, layout, [(0, &*kept)], None, residual);
         }
         self.run(how, index, stretch, inner, state, y, Write::Set)?;
         let outputs = [(index, &*y), (1 - index, &*kept)];
-        self.finish(how, layout, outputs, mixed.as_mut(), residual.reborrow())
+        self.finish(how, layout, outputs, mixed.as_mut(), residual)
     }
 
-    /// Norms a chunk of the residual stream.
-    fn normalize(&self, work: &mut Workspace<T>, residual: View<'_, f32>) -> Result<(), CudaError> {
+    /// The projected output of one branch, `[used columns, D]`, from `normed`.
+    pub(super) fn output(
+        &self,
+        how: Arithmetics,
+        index: usize,
+        stretch: Stretch<'_>,
+        work: &mut Workspace<T>,
+        state: &mut BranchState,
+        out: ViewMut<'_, f32>,
+    ) -> Result<(), CudaError> {
+        self.project(how, index, stretch.layout, work)?;
+        let Workspace { inner, y, .. } = work;
+        self.run(how, index, stretch, inner, state, y, Write::Set)?;
+        self.project_out(how, index, stretch.layout, y, out, Write::Set)
+    }
+
+    /// Norms a chunk of the residual stream, `[used columns, D]`.
+    pub(super) fn normalize<R: Real>(&self, work: &mut Workspace<T>, residual: View<'_, R>) -> Result<(), CudaError> {
         let out = work.normed.view_mut().slice(..residual.len());
         norm::cuda::forward(&self.norm.params(), norm::cuda::Input::Stream(residual), out)
     }
 
-    /// Computes x and z of a branch.
-    pub(super) fn project(
+    fn project(
         &self,
         how: Arithmetics,
         index: usize,
         layout: Layout,
         work: &mut Workspace<T>,
     ) -> Result<(), CudaError> {
+        self.project_into(how, index, layout, &work.normed, &mut work.inner.xz)
+    }
+
+    /// Computes x and z of a branch from the norm's output, `[used columns, D]`.
+    pub(super) fn project_into(
+        &self,
+        how: Arithmetics,
+        index: usize,
+        layout: Layout,
+        normed: &Buffer<T>,
+        xz: &mut Plane<T>,
+    ) -> Result<(), CudaError> {
         let projections = self.projections(index);
-        let (inner, used) = (how.mixer.d_inner, layout.used());
-        let width = projections.input.len() / (2 * inner);
+        let (inner, width) = (how.mixer.d_inner, self.width(how));
         let weight = Matrix::new(projections.input.view(), 2 * inner, width, width);
-        let normed = Matrix::new(work.normed.view(), used, width, width).transposed();
-        let xz = &mut work.inner.xz;
+        let normed = Matrix::new(normed.view(), layout.used(), width, width).transposed();
         how.columns(weight, normed, xz.matrix_mut(layout, 0..2 * inner), Write::Set)?;
         match &projections.input_bias {
             Some(bias) => linear::add_bias_to_rows(bias.view(), xz.matrix_mut(layout, 0..2 * inner)),
@@ -195,14 +250,13 @@ impl<T: Real> Layer<T> {
         let MambaConfig { d_inner, d_state, dt_rank, .. } = how.mixer;
         let core = &branch.core;
         let layout = stretch.layout;
+        let Inner { xz, u, selected, delta } = inner;
         for (sequences, backwards) in stretch.strands() {
-            core.convolve(how, branch.on(backwards), layout, sequences, inner, &mut state.conv)?;
+            core.convolve(how, branch.on(backwards), layout, sequences, xz, u, state)?;
         }
-        core.select(how, layout, inner)?;
-        let per_sequence = d_state * d_inner;
+        core.select(how, layout, u, selected, delta)?;
         for (sequences, backwards) in stretch.strands() {
             let (first, count) = (sequences.start, sequences.len());
-            let Inner { xz, u, selected, delta } = &*inner;
             let inputs = selective_scan::cuda::Inputs {
                 u: u.rows(layout).sequences(first, count),
                 delta: delta.rows(layout).sequences(first, count),
@@ -214,7 +268,7 @@ impl<T: Real> Layer<T> {
                 y: y.rows_mut(layout).sequences(first, count),
                 write,
             };
-            let ssm = state.ssm.view_mut().slice(first * per_sequence..(first + count) * per_sequence);
+            let ssm = state.scan_of(how.mixer, sequences);
             let direction = branch.on(backwards);
             selective_scan::cuda::forward(&core.scan_params(), direction, &inputs, ssm, Some(output), None)?;
         }
@@ -283,29 +337,35 @@ impl<T: Real> MambaCore<T> {
     pub(super) fn convolve(
         &self,
         how: Arithmetics,
-        direction: longstrand_kernels::Direction,
+        direction: Direction,
         layout: Layout,
         sequences: Range<usize>,
-        inner: &mut Inner<T>,
-        state: &mut Buffer<f32>,
+        xz: &Plane<T>,
+        u: &mut Plane<T>,
+        state: &mut BranchState,
     ) -> Result<(), CudaError> {
-        let MambaConfig { d_inner, d_conv, .. } = how.mixer;
         let (first, count) = (sequences.start, sequences.len());
-        let x = inner.xz.channels(layout, 0..d_inner).sequences(first, count);
-        let per_sequence = d_inner * (d_conv - 1);
-        let state = state.view_mut().slice(first * per_sequence..(first + count) * per_sequence);
-        let u = inner.u.rows_mut(layout).sequences(first, count);
+        let x = xz.channels(layout, 0..how.mixer.d_inner).sequences(first, count);
+        let state = state.conv_of_mut(how.mixer, sequences);
+        let u = u.rows_mut(layout).sequences(first, count);
         causal_conv1d::cuda::forward(&self.conv_params(), direction, x, state, u)
     }
 
     /// u to Δ, B and C.
-    pub(super) fn select(&self, how: Arithmetics, layout: Layout, inner: &mut Inner<T>) -> Result<(), CudaError> {
+    pub(super) fn select(
+        &self,
+        how: Arithmetics,
+        layout: Layout,
+        u: &Plane<T>,
+        selected: &mut Plane<T>,
+        delta: &mut Plane<T>,
+    ) -> Result<(), CudaError> {
         let MambaConfig { d_inner, d_state, dt_rank, .. } = how.mixer;
         let wide = dt_rank + 2 * d_state;
         let x_proj = Matrix::new(self.x_proj.view(), wide, d_inner, d_inner);
-        how.columns(x_proj, inner.u.whole(layout), inner.selected.matrix_mut(layout, 0..wide), Write::Set)?;
+        how.columns(x_proj, u.whole(layout), selected.matrix_mut(layout, 0..wide), Write::Set)?;
         let dt_proj = Matrix::new(self.dt_proj.view(), d_inner, dt_rank, dt_rank);
-        let low_rank = inner.selected.matrix(layout, 0..dt_rank);
-        how.columns(dt_proj, low_rank, inner.delta.matrix_mut(layout, 0..d_inner), Write::Set)
+        let low_rank = selected.matrix(layout, 0..dt_rank);
+        how.columns(dt_proj, low_rank, delta.matrix_mut(layout, 0..d_inner), Write::Set)
     }
 }

@@ -80,6 +80,24 @@ impl<T: Real> Plane<T> {
         TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride)
     }
 
+    /// Two ranges of channels as rows, the first before the second.
+    pub(super) fn two_mut(
+        &mut self,
+        layout: Layout,
+        first: Range<usize>,
+        second: Range<usize>,
+    ) -> (TimeRowsMut<'_, T>, TimeRowsMut<'_, T>) {
+        let Layout { sequences, len, stride } = layout;
+        let (low, high) = self.buffer.view_mut().split_at(second.start * layout.columns());
+        let rows = |data, channels: &Range<usize>| TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride);
+        let high = high.slice(..second.len() * layout.columns());
+        (rows(low.slice(elements(layout, &first)), &first), rows(high, &second))
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        self.buffer.device()
+    }
+
     /// Some channels as a matrix `[channels, used columns]`.
     pub(super) fn matrix(&self, layout: Layout, channels: Range<usize>) -> Matrix<'_, T> {
         self.matrix_of(layout, channels, 0..layout.used())

@@ -17,6 +17,7 @@ mod output;
 mod state;
 #[cfg(test)]
 mod tests;
+mod train;
 mod weights;
 mod workspace;
 
@@ -32,6 +33,7 @@ use crate::config::Config;
 use crate::output::{Request, Tap};
 use crate::stream::State;
 use executor::Executor;
+pub use train::CudaTrainee;
 
 /// How a model computes on a GPU.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::{Chunking, Model, Observer, Request, Tap};
 
 /// One of each way to join directions and of each head, of Mamba mixers.
-const CASES: [&str; 16] = [
+pub(super) const CASES: [&str; 16] = [
     "hf-mamba",
     "hf-mamba-variant",
     "ss-mamba",

@@ -14,7 +14,7 @@ use crate::strand::Arrangement;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradients<S> {
     /// In the layout of the passes.
-    pub(super) weights: Weights<S>,
+    pub(crate) weights: Weights<S>,
     /// Of the second strand's embedding, the complement table, `[V, D]`.
     complement: Option<Vec<S>>,
     /// Of a head that is tied to the embedding, `[V, D]`.
@@ -82,7 +82,7 @@ impl<S: Scalar> Gradients<S> {
     }
 
     /// Where the gradient of a strand's embedding is added.
-    pub(super) fn table_mut(&mut self, strand: usize) -> &mut [S] {
+    pub(crate) fn table_mut(&mut self, strand: usize) -> &mut [S] {
         match (strand, &mut self.complement) {
             (1, Some(complement)) => complement,
             _ => &mut self.weights.embedding,
@@ -90,7 +90,7 @@ impl<S: Scalar> Gradients<S> {
     }
 
     /// Where the gradient of the language-model head is added.
-    pub(super) fn head_mut(&mut self) -> &mut [S] {
+    pub(crate) fn head_mut(&mut self) -> &mut [S] {
         self.tied_head.as_mut().or(self.weights.lm_head.as_mut()).expect("a language model has a head")
     }
 

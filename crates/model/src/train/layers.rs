@@ -14,7 +14,7 @@ use crate::watch::Meter;
 
 /// What the way back of a chunk through a layer is reported as, for one on its way forward: it computes the way forward
 /// again, and two products for each of its products.
-pub(super) const WAY_BACK: u64 = 3;
+pub(crate) const WAY_BACK: u64 = 3;
 
 /// Looks at nothing but how far the pass is.
 struct Metered<'a, 'b>(&'a mut Meter<'b>);

@@ -1,0 +1,124 @@
+//! Gradients of a model on a GPU: forward, loss and the way back of several sequences at once.
+//!
+//! As on a CPU the input of every layer is kept, in the type of the matrices, and everything else is computed again. The
+//! norms of a model in bf16 read the inputs as they are kept, forward and back. Gradients are f32 sums in a fixed order.
+
+mod layer;
+mod pass;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+use std::ops::ControlFlow;
+
+use half::bf16;
+use longstrand_kernels::cuda::{CudaError, Device};
+use longstrand_kernels::linear::cuda::SinglePrecision;
+
+use super::Arithmetic;
+use super::executor::Executor;
+use crate::checkpoint::Weights;
+use crate::config::Config;
+use crate::train::{Example, Gradients, Loss};
+use crate::watch::Meter;
+use pass::Trainer;
+
+/// A model on a GPU whose gradients can be computed, and the sums of them.
+#[derive(Debug)]
+pub struct CudaTrainee {
+    trainer: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Single(Trainer<f32>),
+    Bf16(Trainer<bf16>),
+}
+
+/// Does the same with the trainer of either type.
+macro_rules! with {
+    ($kind:expr, $trainer:ident => $do:expr) => {
+        match $kind {
+            Kind::Single($trainer) => $do,
+            Kind::Bf16($trainer) => $do,
+        }
+    };
+}
+
+impl CudaTrainee {
+    /// Brings weights that follow their configuration to a device.
+    ///
+    /// # Errors
+    ///
+    /// - there is no code for the model on a GPU
+    /// - the device has not enough memory, or the driver refuses
+    pub fn new(device: Device, arithmetic: Arithmetic, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
+        let config = config.clone();
+        let trainer = match arithmetic {
+            Arithmetic::Single => {
+                Kind::Single(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Full)?, weights)?)
+            }
+            Arithmetic::Tf32 => {
+                Kind::Single(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Tf32)?, weights)?)
+            }
+            Arithmetic::Bf16 => {
+                Kind::Bf16(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Full)?, weights)?)
+            }
+        };
+        Ok(Self { trainer })
+    }
+
+    /// Puts other weights in the place of these, as after a step.
+    ///
+    /// # Errors
+    ///
+    /// The device has not enough memory, or the driver refuses.
+    pub fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
+        with!(&mut self.trainer, trainer => trainer.executor.update(weights))
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        with!(&self.trainer, trainer => &trainer.executor.device)
+    }
+
+    /// How many sequences of a length are best taken together: at least one.
+    pub fn batch(&self, length: usize) -> usize {
+        with!(&self.trainer, trainer => trainer.sequences_of(length)).max(1)
+    }
+
+    /// How much is reported to the meter, all in all, for the gradients of a sequence of `len` positions.
+    pub fn work(&self, len: u64) -> u64 {
+        with!(&self.trainer, trainer => trainer.work(len))
+    }
+
+    /// Adds the gradients of Σ weight · cross-entropy / `normaliser` over examples of one length to the sums on the device,
+    /// as [`Trainee::gradients`](crate::train::Trainee::gradients) does. `meter` may break it off: then the sums are of no
+    /// use.
+    ///
+    /// # Errors
+    ///
+    /// The device has not enough memory, or the driver refuses.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the model has no language-model head, lengths differ, or an id or label is not in the vocabulary.
+    pub fn gradients(
+        &mut self,
+        examples: &[Example<'_, f32>],
+        normaliser: f64,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        with!(&mut self.trainer, trainer => trainer.gradients(examples, normaliser, meter))
+    }
+
+    /// Adds the sums to those of the host, begins anew, and returns the loss of what was added up.
+    ///
+    /// # Errors
+    ///
+    /// The driver refuses, or something that was asked for before failed.
+    pub fn take(&mut self, gradients: &mut Gradients<f32>) -> Result<Loss, CudaError> {
+        with!(&mut self.trainer, trainer => trainer.take(gradients))
+    }
+}

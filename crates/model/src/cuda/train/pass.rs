@@ -1,0 +1,429 @@
+//! Sequences through all layers, forward and back.
+
+use std::ops::{ControlFlow, Range};
+
+use longstrand_kernels::cross_entropy::cuda::{self as cross_entropy, LossSums, Targets};
+use longstrand_kernels::cuda::{Buffer, CudaError, Real};
+use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
+use longstrand_kernels::{Write, embedding, pointwise};
+
+use super::layer::{LayerBackward, NormBackward, NormPlace, Passage, add_gradient};
+use super::sums::Sums;
+use super::workspace::Adjoints;
+use crate::checkpoint::Weights;
+use crate::cuda::executor::{Executor, Sweep, chunk_layout, in_order};
+use crate::cuda::layer::{BranchState, Stretch};
+use crate::cuda::layout::Layout;
+use crate::cuda::output::Streams;
+use crate::cuda::workspace::Workspace;
+use crate::encode::spans;
+use crate::strand::Arrangement;
+use crate::train::{Example, Gradients, IGNORED, Loss, WAY_BACK};
+use crate::watch::Meter;
+
+/// Bytes that the working memory of a chunk may take.
+const WORKING_SET: usize = 4 << 30;
+
+const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
+
+/// See [`CudaTrainee`](super::CudaTrainee).
+#[derive(Debug)]
+pub(super) struct Trainer<T: Real> {
+    pub(super) executor: Executor<T>,
+    sums: Sums,
+    loss: LossSums,
+    /// Columns of a chunk.
+    pub(super) columns: usize,
+}
+
+/// What is kept of sequences on their way forward.
+struct Kept<T: Real> {
+    /// The input of every layer, `[strands, columns, D]`.
+    inputs: Vec<Buffer<T>>,
+    /// The residual stream behind the last layer, `[strands, columns, D]`.
+    streams: Buffer<f32>,
+    /// What each branch of each layer entered each chunk with, layers and strands side by side; nothing of one chunk.
+    entered: Vec<Vec<[Option<BranchState>; 2]>>,
+}
+
+/// How sequences of one length are cut.
+struct Cut {
+    /// Of the sequences of one strand.
+    of_strand: Layout,
+    /// The chunks; one for sequences that go together.
+    spans: Vec<Range<usize>>,
+    /// Columns of the buffers of a chunk.
+    chunk: usize,
+}
+
+impl Cut {
+    /// The layout of a strand's part of a chunk.
+    fn layout(&self, span: &Range<usize>) -> Layout {
+        if self.spans.len() == 1 { self.of_strand } else { chunk_layout(span, self.chunk) }
+    }
+}
+
+impl<T: Real> Trainer<T> {
+    pub(super) fn new(executor: Executor<T>, weights: &Weights) -> Result<Self, CudaError> {
+        let fit = WORKING_SET / Adjoints::<T>::bytes_per_column(&executor.config, executor.mixer());
+        Ok(Self {
+            sums: Sums::new(&executor.device, &executor.config, weights)?,
+            loss: LossSums::new(&executor.device)?,
+            columns: (fit / TILE * TILE).max(TILE),
+            executor,
+        })
+    }
+
+    /// How many sequences of a length a chunk has room for; none where one is longer.
+    pub(super) fn sequences_of(&self, len: usize) -> usize {
+        self.columns / (self.executor.strands() * Layout::new(1, len).stride).max(1)
+    }
+
+    pub(super) fn work(&self, len: u64) -> u64 {
+        (1 + WAY_BACK) * len * (self.executor.config.n_layer * self.executor.strands()) as u64
+    }
+
+    pub(super) fn take(&mut self, gradients: &mut Gradients<f32>) -> Result<Loss, CudaError> {
+        self.sums.take(&self.executor.config, gradients)?;
+        let loss = self.loss.read()?;
+        self.loss.zero()?;
+        Ok(loss)
+    }
+
+    pub(super) fn gradients(
+        &mut self,
+        examples: &[Example<'_, f32>],
+        normaliser: f64,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let ids: Vec<&[u8]> = examples.iter().map(|example| example.ids).collect();
+        let Some(len) = self.executor.check(&ids) else { return Ok(ControlFlow::Continue(())) };
+        examples.iter().for_each(|example| self.check(example));
+        let scale = if normaliser == 0.0 { 0.0 } else { 1.0 / normaliser };
+        for group in examples.chunks(self.sequences_of(len).max(1)) {
+            if self.gradients_of(group, len, scale, meter)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn check(&self, example: &Example<'_, f32>) {
+        assert!(self.executor.weights.head.is_some(), "the model has no language-model head");
+        assert_eq!(example.labels.len(), example.ids.len(), "as many labels as ids");
+        if let Some(weights) = example.weights {
+            assert_eq!(weights.len(), example.ids.len(), "as many weights as ids");
+        }
+        let vocabulary = self.executor.config.vocab_size;
+        let is_known = |&label: &u8| label == IGNORED || usize::from(label) < vocabulary;
+        assert!(example.labels.iter().all(is_known), "a label is not in the vocabulary");
+    }
+
+    /// The gradients of sequences that go together, or of one in chunks.
+    fn gradients_of(
+        &mut self,
+        group: &[Example<'_, f32>],
+        len: usize,
+        scale: f64,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let of_strand = Layout::new(group.len(), len);
+        let chunk = if self.sequences_of(len) > 0 { of_strand.columns() } else { self.columns };
+        let spans = if self.sequences_of(len) > 0 { vec![0..len] } else { spans(len, chunk) };
+        let cut = Cut { of_strand, spans, chunk };
+        let sequences: Vec<&[u8]> = group.iter().map(|example| example.ids).collect();
+        let ids = self.executor.upload(&sequences, &(0..len), of_strand)?;
+        let Some(mut kept) = self.forward(&ids, &cut, meter)? else { return Ok(ControlFlow::Break(())) };
+        let mut d_streams = self.head(group, &cut, &kept.streams, scale)?;
+        // What has passed the last layer is read no more.
+        kept.streams = self.executor.device.buffer(0)?;
+        self.backward(&ids, &cut, &mut kept, &mut d_streams, meter)
+    }
+
+    /// Passes sequences through all layers and keeps what the way back needs; nothing where the meter broke it off.
+    fn forward(&mut self, ids: &Buffer<u8>, cut: &Cut, meter: &mut Meter<'_>) -> Result<Option<Kept<T>>, CudaError> {
+        let executor = &self.executor;
+        let (strands, size) = (executor.strands(), cut.of_strand.columns() * executor.config.d_model);
+        let mut streams = executor.device.buffer::<f32>(strands * size)?;
+        for strand in 0..strands {
+            executor.embed(strand, ids, cut.of_strand, &mut streams, strand * size)?;
+        }
+        let columns = if cut.spans.len() == 1 { strands * cut.of_strand.columns() } else { cut.chunk };
+        let mut work = Workspace::new(&executor.device, &executor.config, executor.mixer(), columns)?;
+        let mut kept = Kept { inputs: Vec::new(), streams, entered: Vec::new() };
+        for i in 0..executor.config.n_layer {
+            let mut input = executor.device.buffer::<T>(strands * size)?;
+            pointwise::cuda::convert(kept.streams.view(), input.view_mut())?;
+            let flow = match cut.spans.len() {
+                1 => self.forward_together(i, cut, &input, &mut kept, &mut work, meter)?,
+                _ => self.forward_in_chunks(i, cut, &input, &mut kept, &mut work, meter)?,
+            };
+            kept.inputs.push(input);
+            if flow.is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    fn forward_together(
+        &self,
+        index: usize,
+        cut: &Cut,
+        input: &Buffer<T>,
+        kept: &mut Kept<T>,
+        work: &mut Workspace<T>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let (layer, backwards) = (&self.executor.weights.layers[index], self.backwards(index));
+        let stretch = Stretch { layout: self.together(cut), backwards: &backwards };
+        let mut states = self.zero_states(index, stretch.layout.sequences)?;
+        layer.normalize(work, input.view())?;
+        layer.forward(self.executor.how, stretch, work, kept.streams.view_mut(), &mut states)?;
+        Ok(meter.advance((stretch.layout.sequences * cut.of_strand.len) as u64))
+    }
+
+    fn forward_in_chunks(
+        &self,
+        index: usize,
+        cut: &Cut,
+        input: &Buffer<T>,
+        kept: &mut Kept<T>,
+        work: &mut Workspace<T>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let size = cut.of_strand.columns() * self.executor.config.d_model;
+        for (strand, backwards) in self.backwards(index).into_iter().enumerate() {
+            let stream = strand * size..(strand + 1) * size;
+            let sweep = Sweep { layer: index, backwards, spans: &cut.spans, chunk: cut.chunk, stream };
+            let mut entered: Vec<[Option<BranchState>; 2]> = cut.spans.iter().map(|_| [None, None]).collect();
+            let flow = self.executor.run_sweep(
+                &sweep,
+                work,
+                &mut kept.streams,
+                |layer, work, chunk| layer.normalize(work, input.view().slice(chunk.elements)),
+                |branch, chunk, state| {
+                    entered[chunk][branch] = Some(state.copy()?);
+                    Ok(())
+                },
+                |positions| meter.advance(positions as u64),
+            )?;
+            kept.entered.push(entered);
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The loss, and the gradient of the streams behind the last layer, `[strands, columns, D]`.
+    fn head(
+        &mut self,
+        group: &[Example<'_, f32>],
+        cut: &Cut,
+        streams: &Buffer<f32>,
+        scale: f64,
+    ) -> Result<Buffer<f32>, CudaError> {
+        let executor = &self.executor;
+        let (d, width) = (executor.config.d_model, executor.config.vocab_size);
+        let (strands, size) = (executor.strands(), cut.of_strand.columns() * d);
+        let mut d_streams = executor.device.buffer::<f32>(strands * size)?;
+        let Some(head) = &executor.weights.head else { unreachable!("examples are checked for a head") };
+        for span in &cut.spans {
+            let (layout, first) = (cut.layout(span), span.start * d);
+            let (rows, elements) = (layout.used(), layout.used() * d);
+            let part = |strand: usize| strand * size + first..strand * size + first + elements;
+            let views = (0..strands).map(|strand| streams.view().slice(part(strand)));
+            let normed: Vec<Buffer<T>> = executor.normed(&Streams::new(span.start, layout, views))?;
+            let logits = executor.logits(head, &normed, rows)?;
+            let (labels, weights) = self.targets(group, span, layout)?;
+            let weights = weights.as_ref().map(Buffer::view);
+            let targets = Targets { labels: labels.view(), weights };
+            cross_entropy::forward(logits.view(), width, &targets, &mut self.loss)?;
+            let mut d_logits = executor.device.buffer::<T>(rows * width)?;
+            cross_entropy::backward(logits.view(), width, &targets, scale, d_logits.view_mut())?;
+            let mut d_hidden = executor.device.buffer::<T>(elements)?;
+            for (slot, table) in head.tables.iter().enumerate() {
+                let strand = if strands == 1 { 0 } else { head.slots[slot] };
+                let matrix = Matrix::new(table.view(), width, d, d);
+                let d_rows = Matrix::new(d_logits.view(), rows, width, width);
+                let out = MatrixMut::new(d_hidden.view_mut(), rows, d, d);
+                executor.how.rows(d_rows, matrix, out, Write::Set)?;
+                let place = self.sums.places.heads[slot].clone();
+                for columns in layout.positions() {
+                    let of = |width| columns.start * width..columns.end * width;
+                    let d_rows = Matrix::new(d_logits.view().slice(of(width)), columns.len(), width, width);
+                    let x = Matrix::new(normed[strand].view().slice(of(d)), columns.len(), d, d);
+                    add_gradient(executor.how, d_rows.transposed(), x, &mut self.sums, &place)?;
+                }
+                let norm_f = &self.sums.places.weights.norm_f;
+                let place = NormPlace {
+                    weight: norm_f.weight[0].clone(),
+                    bias: norm_f.bias.as_ref().map(|bias| bias[0].clone()),
+                };
+                let backward = NormBackward { norm: &executor.weights.norm_f, width: d, place };
+                let x = streams.view().slice(part(strand));
+                let d_x = d_streams.view_mut().slice(part(strand));
+                backward.run(layout, x, d_hidden.view(), d_x, Write::Set, &mut self.sums)?;
+            }
+        }
+        Ok(d_streams)
+    }
+
+    /// Labels and weights of a chunk, as the layout has them.
+    fn targets(
+        &self,
+        group: &[Example<'_, f32>],
+        span: &Range<usize>,
+        layout: Layout,
+    ) -> Result<(Buffer<u8>, Option<Buffer<f32>>), CudaError> {
+        let (device, row) = (&self.executor.device, layout.used() / layout.sequences);
+        let mut labels = vec![IGNORED; layout.used()];
+        let mut weights = vec![1.0; if group.iter().any(|one| one.weights.is_some()) { layout.used() } else { 0 }];
+        for (i, example) in group.iter().enumerate() {
+            labels[i * row..][..span.len()].copy_from_slice(&example.labels[span.clone()]);
+            if let Some(of_example) = example.weights {
+                weights[i * row..][..span.len()].copy_from_slice(&of_example[span.clone()]);
+            }
+        }
+        let weights = if weights.is_empty() { None } else { Some(device.upload(&weights)?) };
+        Ok((device.upload(&labels)?, weights))
+    }
+
+    /// Takes the gradients of the last streams back through all layers and into the embedding.
+    fn backward(
+        &mut self,
+        ids: &Buffer<u8>,
+        cut: &Cut,
+        kept: &mut Kept<T>,
+        d_streams: &mut Buffer<f32>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let Executor { device, config, how, .. } = &self.executor;
+        let (strands, size) = (self.executor.strands(), cut.of_strand.columns() * config.d_model);
+        let is_together = cut.spans.len() == 1;
+        let (columns, branches) = match is_together {
+            true => (strands * cut.of_strand.columns(), self.executor.weights.layers[0].branches.len()),
+            false => (cut.chunk, 1),
+        };
+        let mut work = Adjoints::new(device, config, how.mixer, columns, branches)?;
+        let mut d_out = device.buffer::<T>(strands * size)?;
+        for i in (0..config.n_layer).rev() {
+            pointwise::cuda::convert(d_streams.view(), d_out.view_mut())?;
+            let input = kept.inputs.pop().expect("an input of each layer");
+            let way = Way { index: i, cut, input: &input, d_out: &d_out };
+            let flow = match is_together {
+                true => self.backward_together(&way, d_streams, &mut work, meter)?,
+                false => self.backward_in_chunks(&way, kept, d_streams, &mut work, meter)?,
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        for strand in 0..strands {
+            let place = self.sums.places.tables[strand].clone();
+            for columns in cut.of_strand.positions() {
+                let rows = columns.start * self.executor.config.d_model..columns.end * self.executor.config.d_model;
+                let d_rows = d_streams.view().slice(strand * size..).slice(rows);
+                let d_table = self.sums.view_mut().0.slice(place.clone());
+                embedding::cuda::backward(ids.view().slice(columns), d_rows, d_table)?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn backward_together(
+        &mut self,
+        way: &Way<'_, T>,
+        d_streams: &mut Buffer<f32>,
+        work: &mut Adjoints<T>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let (layout, backwards) = (self.together(way.cut), self.backwards(way.index));
+        let entering = self.zero_states(way.index, layout.sequences)?;
+        let mut d_states = self.zero_states(way.index, layout.sequences)?;
+        let passage = Passage {
+            stretch: Stretch { layout, backwards: &backwards },
+            input: way.input.view(),
+            d_out: way.d_out.view(),
+            d_in: d_streams.view_mut(),
+            entering: &entering.iter().collect::<Vec<_>>(),
+            d_states: &mut d_states,
+        };
+        self.layer_backward(way.index, work).run(0..entering.len(), passage)?;
+        Ok(meter.advance(WAY_BACK * (layout.sequences * layout.len) as u64))
+    }
+
+    fn backward_in_chunks(
+        &mut self,
+        way: &Way<'_, T>,
+        kept: &mut Kept<T>,
+        d_streams: &mut Buffer<f32>,
+        work: &mut Adjoints<T>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let (d, cut) = (self.executor.config.d_model, way.cut);
+        let (size, strands) = (cut.of_strand.columns() * d, self.executor.strands());
+        for (strand, is_backwards) in self.backwards(way.index).into_iter().enumerate().rev() {
+            let entered = kept.entered.pop().expect("states of each layer and strand");
+            let branches = self.executor.weights.layers[way.index].branches.len();
+            for branch in 0..branches {
+                let direction = self.executor.weights.layers[way.index].branches[branch].on(is_backwards);
+                let mut d_states = self.zero_states(way.index, 1)?;
+                for i in in_order(direction.opposite(), cut.spans.len()) {
+                    let layout = cut.layout(&cut.spans[i]);
+                    let start = strand * size + cut.spans[i].start * d;
+                    let elements = start..start + layout.used() * d;
+                    let passage = Passage {
+                        stretch: Stretch { layout, backwards: &[is_backwards] },
+                        input: way.input.view().slice(elements.clone()),
+                        d_out: way.d_out.view().slice(elements.clone()),
+                        d_in: d_streams.view_mut().slice(elements),
+                        entering: &entered[i].iter().flatten().collect::<Vec<_>>(),
+                        d_states: &mut d_states,
+                    };
+                    self.layer_backward(way.index, work).run(branch..branch + 1, passage)?;
+                    let done = |upto: usize| upto * WAY_BACK as usize * cut.spans[i].len() / branches;
+                    let flow = meter.advance((done(branch + 1) - done(branch)) as u64);
+                    if flow.is_break() {
+                        return Ok(flow);
+                    }
+                }
+            }
+        }
+        debug_assert!(kept.entered.len() == way.index * strands, "states are taken layer after layer");
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn layer_backward<'a>(&'a mut self, index: usize, work: &'a mut Adjoints<T>) -> LayerBackward<'a, T> {
+        let layer = &self.executor.weights.layers[index];
+        LayerBackward { layer, index, how: self.executor.how, sums: &mut self.sums, work }
+    }
+
+    /// The layout of all strands' sequences together.
+    fn together(&self, cut: &Cut) -> Layout {
+        Layout { sequences: self.executor.strands() * cut.of_strand.sequences, ..cut.of_strand }
+    }
+
+    /// The states of a layer's branches before the start of sequences, or their gradients behind the end.
+    fn zero_states(&self, layer: usize, sequences: usize) -> Result<Vec<BranchState>, CudaError> {
+        let branches = self.executor.weights.layers[layer].branches.len();
+        (0..branches).map(|_| BranchState::zeros(&self.executor.device, self.executor.mixer(), sequences)).collect()
+    }
+
+    /// Of each strand, whether a layer meets it backwards in time.
+    fn backwards(&self, layer: usize) -> Vec<bool> {
+        let arrangement = Arrangement::of_layer(&self.executor.config, layer);
+        (0..self.executor.strands()).map(|strand| arrangement.backwards(strand)).collect()
+    }
+}
+
+/// A layer's way back.
+struct Way<'a, T: Real> {
+    index: usize,
+    cut: &'a Cut,
+    /// `[strands, columns, D]`
+    input: &'a Buffer<T>,
+    /// Gradient of the layer's output, `[strands, columns, D]`.
+    d_out: &'a Buffer<T>,
+}
