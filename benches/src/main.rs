@@ -70,7 +70,9 @@ enum Benchmark {
     /// The built-in model's loss on its 4,096 validation windows, if LONGSTRAND_BENCH_VALIDATION names them (minutes).
     Evaluate,
     /// The selective scan on a GPU.
-    Cuda,
+    CudaScan,
+    /// Passes and gradients of whole models on a GPU.
+    CudaModels,
     /// Everything that needs no GPU.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
@@ -97,7 +99,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 14] = [
+    let all: [(&str, Run); 15] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -111,7 +113,8 @@ fn main() -> anyhow::Result<()> {
         ("training", training::speed::run),
         ("training-memory", training::memory::run),
         ("evaluate", evaluate::run),
-        ("cuda", cuda::run),
+        ("cuda-scan", cuda::scan::run),
+        ("cuda-models", cuda::models::run),
     ];
     let load = machine::load_average();
     let mut failed = Vec::new();
@@ -139,8 +142,9 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Training => name == "training",
         Benchmark::TrainingMemory => name == "training-memory",
         Benchmark::Evaluate => name == "evaluate",
-        Benchmark::Cuda => name == "cuda",
-        Benchmark::All => name != "cuda",
+        Benchmark::CudaScan => name == "cuda-scan",
+        Benchmark::CudaModels => name == "cuda-models",
+        Benchmark::All => !name.starts_with("cuda"),
         Benchmark::MemoryCase { .. } | Benchmark::TrainingMemoryCase { .. } => false,
     }
 }

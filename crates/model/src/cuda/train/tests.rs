@@ -1,5 +1,6 @@
 use longstrand_kernels::cuda::Device;
-use longstrand_kernels::{Backend, Cpu, Reference, backend::Scalar, simd::Level};
+use longstrand_kernels::backend::{Precision, Scalar};
+use longstrand_kernels::{Backend, Cpu, Reference, simd::Level};
 
 use super::{CudaTrainee, Kind};
 use crate::Chunking;
@@ -96,7 +97,9 @@ fn language_models() -> impl Iterator<Item = (&'static str, Checkpoint)> {
 fn gradients_are_those_of_the_reference() {
     let Some(device) = device() else { return };
     for (case, checkpoint) in language_models() {
-        for (arithmetic, tolerance) in [(Arithmetic::Single, 5e-5), (Arithmetic::Bf16, 8e-2)] {
+        for (arithmetic, precision, tolerance) in
+            [(Arithmetic::Single, Precision::Full, 2e-4), (Arithmetic::Bf16, Precision::Bf16, 0.15)]
+        {
             for (count, len, columns) in [(3, 1, 4096), (3, 9, 4096), (2, 136, 4096), (1, 301, 4096), (1, 301, 128)] {
                 let examples = Examples::new(count, len);
                 let (expected, expected_loss) = expected(Reference, &checkpoint, &examples);
@@ -106,9 +109,11 @@ fn gradients_are_those_of_the_reference() {
                 assert_eq!((loss.weight, loss.counted), (expected_loss.weight, expected_loss.counted), "{what}");
                 let of_loss = (loss.sum - expected_loss.sum).abs() / expected_loss.sum.abs();
                 assert!(of_loss < tolerance, "{what}: loss {} expected {}", loss.sum, expected_loss.sum);
-                let (error, tensor) = error(&checkpoint, &found, &expected);
-                println!("{what}: {error:e} {tensor}");
-                assert!(error < tolerance, "{what}: {error:e} {tensor}");
+                let (far, tensor) = error(&checkpoint, &found, &expected);
+                let cpu = Cpu::with_precision(Level::widest(), precision);
+                let (of_cpu, _) = error(&checkpoint, &self::expected(cpu, &checkpoint, &examples).0, &expected);
+                println!("{what}: {far:e} {tensor}, CPU {of_cpu:e}");
+                assert!(far < tolerance.max(4.0 * of_cpu), "{what}: {far:e} {tensor}, CPU {of_cpu:e}");
             }
         }
     }
@@ -141,6 +146,6 @@ fn other_weights_take_the_place_of_these() {
     let (after, _) = found(&mut trainee, &checkpoint, &examples);
     let (expected, _) = expected(Cpu::new(Level::widest()), &checkpoint, &examples);
     let (far, tensor) = error(&checkpoint, &after, &expected);
-    assert!(far < 1e-4, "{far:e} {tensor}");
-    assert!(error(&checkpoint, &before.0, &expected).0 > 1e-3);
+    assert!(far < 1e-3, "{far:e} {tensor}");
+    assert!(error(&checkpoint, &before.0, &expected).0 > 1e-2);
 }
