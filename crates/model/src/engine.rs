@@ -19,8 +19,8 @@ use crate::encode::Chunking;
 use crate::model::Model;
 use crate::output::{Observer, Request};
 use crate::scratch::Scratch;
-use crate::stream::State;
 use crate::strand::strands;
+use crate::stream::State;
 
 mod error;
 #[cfg(feature = "cuda")]

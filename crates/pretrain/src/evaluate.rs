@@ -25,9 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use longstrand_kernels::Rows;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{
-    Chunking, Crew, Engine, EngineError, Lanes, Meter, Observer, Request, Scratch, Tap, Watch,
-};
+use longstrand_model::{Chunking, Crew, Engine, EngineError, Lanes, Meter, Observer, Request, Scratch, Tap, Watch};
 use rayon::ThreadPoolBuildError;
 
 pub use curve::{Curve, Stretch};

@@ -143,7 +143,9 @@ impl Predictor {
         let from = state.position();
         let mut pass = LogitsPass { meter: self.meter(watch, ids.len()), from, take };
         let request = Request { taps: &[], logits: true };
-        self.finished(ids.chunks(self.chunk()).try_for_each(|ids| self.model.feed(state, ids, &request, scratch, &mut pass)))
+        self.finished(
+            ids.chunks(self.chunk()).try_for_each(|ids| self.model.feed(state, ids, &request, scratch, &mut pass)),
+        )
     }
 
     fn logits(

@@ -89,8 +89,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let mut file = open(&output, options.force)?;
     let progress = Progress::new(None, general.quiet);
     let started = Instant::now();
-    let result =
-        job.run(&checkpoint, level, &mut file, &Shown { progress: &progress, interrupt: &interrupt });
+    let result = job.run(&checkpoint, level, &mut file, &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let generated = result.map_err(told)?;
     file.finish()?;

@@ -119,7 +119,13 @@ impl Options {
         }
     }
 
-    fn describe(&self, plan: &MutagenesisPlan<'_>, general: &GeneralOptions, model: &str, device: &str) -> anyhow::Result<String> {
+    fn describe(
+        &self,
+        plan: &MutagenesisPlan<'_>,
+        general: &GeneralOptions,
+        model: &str,
+        device: &str,
+    ) -> anyhow::Result<String> {
         let sites = plan.sites().map_err(|error| scoring::told(error, false))?;
         let mut rows = vec![
             ("genome", self.input.display().to_string()),

@@ -219,11 +219,7 @@ impl Queue {
     }
 
     /// A runner and the calls that it is to run, the caller's own first; `None` if the caller is not to lead now.
-    fn lead(
-        &mut self,
-        caller: &Caller,
-        batch: impl Fn(usize, usize) -> usize,
-    ) -> Option<(usize, Vec<Call>)> {
+    fn lead(&mut self, caller: &Caller, batch: impl Fn(usize, usize) -> usize) -> Option<(usize, Vec<Call>)> {
         let oldest = self.waiting.front().filter(|call| call.caller.ticket == caller.ticket)?;
         let runner = self.free.pop()?;
         let kind = oldest.kind.clone();

@@ -70,12 +70,7 @@ impl Engine {
     }
 }
 
-fn check(
-    length: u64,
-    available: Option<u64>,
-    memory: &'static str,
-    bytes: impl Fn(u64) -> u64,
-) -> Result<(), Excess> {
+fn check(length: u64, available: Option<u64>, memory: &'static str, bytes: impl Fn(u64) -> u64) -> Result<(), Excess> {
     let needed = bytes(length);
     match available {
         Some(available) if needed > available => {

@@ -5,8 +5,7 @@ use std::{
 };
 
 use longstrand_model::{
-    EngineError,
-    Difference,
+    Difference, EngineError,
     checkpoint::{CheckpointError, SaveError},
 };
 use longstrand_seq::digest::DigestError;

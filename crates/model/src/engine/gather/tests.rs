@@ -163,8 +163,7 @@ fn gathered_calls_give_what_each_gives_alone() {
             assert_eq!(passed, Ok(ControlFlow::Continue(())));
             assert_eq!(found, expected, "{case}, call {i}");
         });
-        let passes: Vec<usize> =
-            gathering.each().flat_map(|runner| runner.passes.lock().unwrap().clone()).collect();
+        let passes: Vec<usize> = gathering.each().flat_map(|runner| runner.passes.lock().unwrap().clone()).collect();
         assert_eq!(passes.iter().sum::<usize>(), 200, "every call is run once");
         assert!(passes.iter().any(|&sequences| sequences > 1), "{case}: nothing was gathered");
         assert!(passes.iter().all(|&sequences| sequences <= 4));
