@@ -15,7 +15,7 @@ use longstrand_tests::{
 };
 use serde_json::Value;
 
-const FAMILIES: [Family; 4] = [Family::Mamba, Family::Mamba2, Family::CaduceusPh, Family::CaduceusPs];
+const FAMILIES: [Family; 3] = [Family::Mamba, Family::CaduceusPh, Family::CaduceusPs];
 
 /// How far f32 on a GPU may be from f32 on the CPU, of the largest magnitude.
 const TOLERANCE: f64 = 1e-4;
@@ -105,7 +105,7 @@ fn variants_have_the_cpu_s_scores() {
         (Family::CaduceusPh, "--score masked,wildtype,embedding --context 512"),
         (Family::CaduceusPs, "--score masked,embedding --context 512"),
         (Family::Mamba, "--score likelihood,embedding --context 512"),
-        (Family::Mamba2, "--score likelihood --anchor block --context 4096 --tail 200"),
+        (Family::Mamba, "--score likelihood --anchor block --context 4096 --tail 200"),
     ] {
         let workdir = workdir(family);
         let score = |name: &str| {

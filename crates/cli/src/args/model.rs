@@ -36,14 +36,14 @@ impl ModelArgs {
         load_model(self.model.as_deref())
     }
 
-    /// Opens the device.
+    /// Opens the device to compute a model on.
     ///
     /// # Errors
     ///
     /// - The device cannot be used, or `LONGSTRAND_SIMD` names vector instructions that are not there.
     /// - The CPU does not compute in the precision.
-    pub fn processor(&self) -> anyhow::Result<Chosen> {
-        Chosen::of(&self.device, self.precision)
+    pub fn processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
+        Chosen::of(&self.device, self.precision, &checkpoint.config)
     }
 
     /// The vector instructions to compute with, for a command that computes on the CPU alone.

@@ -174,7 +174,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let job = options.job(general);
     let destination = options.output.destination();
     let told = |error| told(error, &destination);
-    let chosen = options.model.processor()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(told)?;
     if options.work.dry_run {
         return write_stdout(describe(&options, &plan, &checkpoint, &chosen.shown).as_bytes());

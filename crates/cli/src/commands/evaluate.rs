@@ -149,7 +149,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
     options.outputs.check()?;
-    let chosen = options.model.processor()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let interrupt = Interrupt::listen(general.quiet)?;
     let progress = Progress::new(None, general.quiet);
     chosen.tell(general);

@@ -72,7 +72,7 @@ struct OutputArgs {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
-    let chosen = options.model.processor()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let plan = job.plan(&checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     options.scores.check(plan.options())?;
     if options.dry_run {

@@ -103,7 +103,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general)?;
     let outputs = job.outputs.clone();
-    let chosen = options.model.processor()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     options.scores.check(plan.options())?;
     if options.dry_run {

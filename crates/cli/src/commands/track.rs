@@ -68,7 +68,7 @@ pub struct Options {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
-    let chosen = options.model.processor()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let plan = job.plan(&checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     if options.dry_run {
         return write_stdout(options.describe(&plan, general, &checkpoint.name, &chosen.shown).as_bytes());

@@ -2,6 +2,7 @@
 
 use longstrand_kernels::simd::Level;
 use longstrand_model::Processor;
+use longstrand_model::config::Config;
 
 use crate::args::{Device, GeneralOptions, device::Precision};
 use crate::failure::{Usage, say};
@@ -18,16 +19,16 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Opens a device.
+    /// Opens a device to compute a model on.
     ///
     /// # Errors
     ///
     /// - A GPU that is asked for cannot be used, or `LONGSTRAND_SIMD` names vector instructions that are not there.
     /// - The CPU does not compute in the precision.
-    pub fn of(device: &Device, precision: Precision) -> anyhow::Result<Self> {
+    pub fn of(device: &Device, precision: Precision, model: &Config) -> anyhow::Result<Self> {
         match device {
             Device::Cpu => Self::cpu(precision, None),
-            Device::Auto => match gpu::open(&[0], precision) {
+            Device::Auto => match gpu::open(&[0], precision).and_then(|gpus| gpu::able(gpus, model)) {
                 Ok(gpus) => Ok(Self { note: Some(format!("computing on {}", gpus.shown)), ..gpus }),
                 Err(gpu::Problem { reason, is_there }) => {
                     let chosen = Self::cpu(precision, Some(&reason))?;
@@ -66,7 +67,7 @@ mod gpu {
     use longstrand_kernels::cuda::{CudaError, Device as Gpu, require_cublaslt};
     use longstrand_model::{Gpus, Processor, cuda::Arithmetic};
 
-    use super::{Chosen, Device, Precision};
+    use super::{Chosen, Config, Device, Precision};
 
     /// Why GPUs are not used.
     pub(super) struct Problem {
@@ -110,6 +111,14 @@ mod gpu {
         Ok(Chosen { processor: Processor::Cuda(Gpus::new(devices, arithmetic)), shown, note: None })
     }
 
+    /// The same, if there is code for the model.
+    pub(super) fn able(gpus: Chosen, model: &Config) -> Result<Chosen, Problem> {
+        match Gpus::compute(model) {
+            true => Ok(gpus),
+            false => Err(Problem { reason: "there is no code for this model on a GPU".into(), is_there: true }),
+        }
+    }
+
     fn ready(number: usize) -> Result<Gpu, CudaError> {
         let device = Gpu::open(number)?;
         device.nvrtc()?;
@@ -120,7 +129,7 @@ mod gpu {
 
 #[cfg(not(feature = "cuda"))]
 mod gpu {
-    use super::{Chosen, Device, Precision};
+    use super::{Chosen, Config, Device, Precision};
 
     /// Why GPUs are not used.
     pub(super) struct Problem {
@@ -139,6 +148,10 @@ mod gpu {
         Ok(Vec::new())
     }
 
+    pub(super) fn able(gpus: Chosen, _: &Config) -> Result<Chosen, Problem> {
+        Ok(gpus)
+    }
+
     pub(super) fn open(_: &[usize], _: Precision) -> Result<Chosen, Problem> {
         Err(Problem { reason: "this program was built without CUDA".into(), is_there: false })
     }
@@ -146,12 +159,15 @@ mod gpu {
 
 #[cfg(test)]
 mod tests {
+    use longstrand_model::checkpoint::Checkpoint;
+
     use super::*;
 
     #[test]
     fn the_cpu_computes_in_f32_alone() {
-        assert!(Chosen::of(&Device::Cpu, Precision::F32).unwrap().shown.starts_with("CPU ("));
-        let refused = Chosen::of(&Device::Cpu, Precision::Tf32).unwrap_err();
+        let model = Checkpoint::builtin().unwrap().config;
+        assert!(Chosen::of(&Device::Cpu, Precision::F32, &model).unwrap().shown.starts_with("CPU ("));
+        let refused = Chosen::of(&Device::Cpu, Precision::Tf32, &model).unwrap_err();
         assert_eq!(refused.to_string(), "--precision tf32 is of GPUs: expected f32 on the CPU");
         assert!(refused.is::<Usage>());
     }

@@ -9,6 +9,8 @@ use super::EngineError;
 #[cfg(feature = "cuda")]
 use crate::checkpoint::Checkpoint;
 #[cfg(feature = "cuda")]
+use crate::config::{Config, MixerConfig};
+#[cfg(feature = "cuda")]
 use crate::cuda::{Arithmetic, CudaModel};
 
 /// What computes, and how.
@@ -66,6 +68,11 @@ impl Gpus {
             Arithmetic::Tf32 => "tf32",
             Arithmetic::Bf16 => "bf16",
         }
+    }
+
+    /// Whether there is code for a model on a GPU.
+    pub fn compute(config: &Config) -> bool {
+        matches!(config.mixer, MixerConfig::Mamba(_))
     }
 
     /// What the devices run, each once.
