@@ -20,12 +20,13 @@ pub struct Longstrand {
     variables: Vec<(&'static str, OsString)>,
     stdin: Option<PathBuf>,
     folder: Option<PathBuf>,
+    sees_gpus: bool,
 }
 
 impl Longstrand {
     /// The program at this path; only an integration test knows it, as `CARGO_BIN_EXE_longstrand-under-test`.
     pub fn at(binary: &'static str) -> Self {
-        Self { binary, arguments: Vec::new(), variables: Vec::new(), stdin: None, folder: None }
+        Self { binary, arguments: Vec::new(), variables: Vec::new(), stdin: None, folder: None, sees_gpus: false }
     }
 
     /// Adds an argument.
@@ -56,6 +57,12 @@ impl Longstrand {
         self
     }
 
+    /// Computes on a GPU. Otherwise the program sees none, as tests compare bits.
+    pub fn on_gpu(mut self) -> Self {
+        self.sees_gpus = true;
+        self.args("--device cuda")
+    }
+
     /// Takes standard input from a file.
     pub fn stdin(mut self, file: impl AsRef<Path>) -> Self {
         self.stdin = Some(file.as_ref().into());
@@ -70,6 +77,9 @@ impl Longstrand {
 
     fn prepare(&self, mut command: Command) -> Command {
         command.args(&self.arguments).env_remove("LONGSTRAND_SIMD").envs(self.variables.iter().cloned());
+        if !self.sees_gpus {
+            command.env("CUDA_VISIBLE_DEVICES", "");
+        }
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }

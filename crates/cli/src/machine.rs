@@ -2,4 +2,5 @@
 
 pub mod cuda;
 pub mod memory;
+pub mod processor;
 pub mod standard_output;

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 fn longstrand() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longstrand"));
-    command.env_remove("LONGSTRAND_SIMD");
+    command.env_remove("LONGSTRAND_SIMD").env("CUDA_VISIBLE_DEVICES", "");
     command
 }
 

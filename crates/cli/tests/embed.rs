@@ -37,7 +37,7 @@ impl Place {
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longstrand"));
-        command.current_dir(self.0.path()).args(line.split_whitespace());
+        command.current_dir(self.0.path()).args(line.split_whitespace()).env("CUDA_VISIBLE_DEVICES", "");
         command
     }
 

@@ -3,11 +3,9 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use longstrand_kernels::Cpu;
 use longstrand_kernels::TILE;
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{Chunking, Meter, Model, Request, Scratch, Tap, Watch};
+use longstrand_model::{Chunking, Engine, EngineError, Lanes, Meter, Processor, Request, Scratch, Tap, Watch};
 use longstrand_seq::vocab::Vocabulary;
 use longstrand_seq::window::Window;
 
@@ -19,14 +17,14 @@ use pass::Pass;
 pub(crate) use rows::{RowSink, WindowRows};
 use tokens::Tokens;
 
-use crate::error::UsageError;
+use crate::error::{EmbedError, UsageError};
 use crate::options::{EmbedOptions, Equivariant, Strands, layer_name};
 use crate::pool::{Cuts, Pooler};
 
 /// A model and what is to be computed of each window.
 #[derive(Debug)]
 pub struct Embedder {
-    model: Model<Cpu>,
+    model: Engine,
     vocabulary: Vocabulary,
     options: EmbedOptions,
     chunking: Chunking,
@@ -40,13 +38,14 @@ impl Embedder {
     /// - a layer that the model does not have;
     /// - `equivariant` with a model that is not reverse-complement equivariant, or strands other than forward with one
     ///   that is: it reads both strands already;
-    /// - a chunk that is not a multiple of [`TILE`], which would change the last bits of the result.
+    /// - a chunk that is not a multiple of [`TILE`], which would change the last bits of the result;
+    /// - a device has no room for the weights, or cannot compute.
     pub fn new(
         checkpoint: &Checkpoint,
-        level: Level,
+        processor: impl Into<Processor>,
         options: EmbedOptions,
         chunk: Option<NonZeroUsize>,
-    ) -> Result<Self, UsageError> {
+    ) -> Result<Self, EmbedError> {
         check(checkpoint, &options)?;
         let chunking = match chunk {
             None => Chunking::Auto,
@@ -54,10 +53,11 @@ impl Embedder {
             Some(positions) => {
                 return Err(UsageError::new(format!(
                     "expected a chunk of a multiple of {TILE} positions, found {positions}"
-                )));
+                ))
+                .into());
             }
         };
-        let model = Model::new(Cpu::new(level), checkpoint);
+        let model = Engine::new(&processor.into(), checkpoint)?;
         Ok(Self { model, vocabulary: checkpoint.vocabulary.clone(), options, chunking })
     }
 
@@ -96,6 +96,21 @@ impl Embedder {
     /// Bytes that one window of `n` bases at a time takes.
     pub(crate) fn window_bytes(&self, n: u64) -> u64 {
         self.model.window_bytes(self.chunking, n)
+    }
+
+    /// Whether a window of so many tokens is best computed by itself, and its rows handed on as they come.
+    pub(crate) fn is_filled_by(&self, tokens: usize) -> bool {
+        self.model.is_filled_by(tokens)
+    }
+
+    /// How windows of about so many tokens are divided among threads.
+    pub(crate) fn lanes(&self, tokens: usize, windows: usize, threads: NonZeroUsize) -> Lanes {
+        self.model.lanes(tokens, windows, threads)
+    }
+
+    /// Why windows break, where it is a device that has failed.
+    pub(crate) fn failure(&self) -> Option<EngineError> {
+        self.model.failure()
     }
 
     pub(crate) fn scratch(&self) -> Scratch<f32> {

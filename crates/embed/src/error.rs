@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use longstrand_model::EngineError;
 use longstrand_seq::bed::BedError;
 use longstrand_seq::reads::ReadError;
 use longstrand_seq::region::RegionError;
@@ -66,6 +67,8 @@ pub enum EmbedError {
     },
     /// The output cannot be written.
     Table(TableError),
+    /// A device computes nothing, or nothing more.
+    Engine(EngineError),
     /// Threads cannot be started.
     Threads(rayon::ThreadPoolBuildError),
     /// The watch stopped the run.
@@ -91,6 +94,7 @@ impl fmt::Display for EmbedError {
                 path.display()
             ),
             Self::Table(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Cancelled => f.write_str("interrupted"),
         }
@@ -106,7 +110,12 @@ impl Error for EmbedError {
             Self::Table(error) => error.source(),
             Self::Digest { source, .. } => Some(source),
             Self::Threads(source) => Some(source),
-            Self::Usage(_) | Self::Plan(_) | Self::NoWindows { .. } | Self::OtherShard { .. } | Self::Cancelled => None,
+            Self::Usage(_)
+            | Self::Plan(_)
+            | Self::NoWindows { .. }
+            | Self::OtherShard { .. }
+            | Self::Engine(_)
+            | Self::Cancelled => None,
         }
     }
 }
@@ -121,7 +130,14 @@ macro_rules! from {
     };
 }
 
-from!(UsageError => Usage, SourceError => Source, RegionError => Region, BedError => Bed, TableError => Table);
+from!(
+    UsageError => Usage,
+    SourceError => Source,
+    RegionError => Region,
+    BedError => Bed,
+    TableError => Table,
+    EngineError => Engine
+);
 
 impl From<longstrand_seq::Error> for EmbedError {
     fn from(error: longstrand_seq::Error) -> Self {

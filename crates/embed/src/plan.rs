@@ -3,9 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{Crew, Scratch, Watch};
+use longstrand_model::{Processor, Watch};
 use longstrand_seq::input::InputKind;
 use longstrand_seq::window::{Partial, WindowOptions, WindowSize};
 use longstrand_table::{
@@ -93,10 +92,12 @@ impl Plan {
     /// - options that do not go together, with this input, or with this model;
     /// - an output that is one of the inputs;
     /// - an input, BED or reference that cannot be read, a region or interval that the input does not have;
-    /// - no window.
-    pub fn new(job: Job, checkpoint: &Checkpoint, level: Level) -> Result<Self, EmbedError> {
+    /// - no window;
+    /// - a device has no room for the weights, or cannot compute.
+    pub fn new(job: Job, checkpoint: &Checkpoint, processor: impl Into<Processor>) -> Result<Self, EmbedError> {
+        let processor = processor.into();
         check_output(&job)?;
-        let embedder = Embedder::new(checkpoint, level, job.embed.clone(), job.compute.chunk)?;
+        let embedder = Embedder::new(checkpoint, processor.clone(), job.embed.clone(), job.compute.chunk)?;
         let source = input::open(&job.input)?;
         if source.kind.is_reads() && job.output.soft_masked {
             return Err(UsageError::new("--soft-mask: reads have no soft mask").into());
@@ -107,7 +108,7 @@ impl Plan {
             embedder,
             source,
             trained_context: checkpoint.config.trained_context,
-            model: checkpoint.provenance(level),
+            model: checkpoint.provenance(&processor),
             job,
         };
         plan.check_padding()?;
@@ -179,7 +180,7 @@ impl Plan {
     fn check_padding(&self) -> Result<(), UsageError> {
         let (Some(size), Some(available)) = (self.padded(), self.job.compute.available_memory) else { return Ok(()) };
         let needed = run::estimate(self, size);
-        if size < Crew::<Scratch<f32>>::LONG as u64 || needed <= available {
+        if !self.embedder.is_filled_by(self.embedder.tokens(size as usize)) || needed <= available {
             return Ok(());
         }
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);

@@ -61,6 +61,9 @@ impl Run<'_> {
         });
         let (writer, flaws) = written?;
         let read = read?;
+        if let Some(error) = self.embedder.failure() {
+            return Err(error.into());
+        }
         match computed {
             Err(Halt::Failed(error)) => Err(error),
             Err(Halt::Stopped) => Err(EmbedError::Cancelled),

@@ -9,7 +9,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use longstrand_kernels::simd::Level;
 use longstrand_seq::vocab::Vocabulary;
 
 mod context;
@@ -39,6 +38,7 @@ pub use summary::Summary;
 pub use tensors::StoredType;
 pub use weights::{LayerWeights, LinearWeights, Mamba2Weights, MambaWeights, MixerWeights, NormWeights, Weights};
 
+use crate::Processor;
 use crate::config::Config;
 
 /// The built-in model's name.
@@ -134,14 +134,15 @@ impl Checkpoint {
         Summary::of(self)
     }
 
-    /// What outputs say of what computed them: the vector instructions, which decide the last bits, and the model.
-    pub fn provenance(&self, level: Level) -> Vec<(String, String)> {
-        vec![
-            ("longstrand.simd".into(), level.without_bf16().to_string()),
+    /// What outputs say of what computed them: what decides the last bits, and the model.
+    pub fn provenance(&self, processor: &Processor) -> Vec<(String, String)> {
+        let mut provenance = processor.provenance();
+        provenance.extend([
             ("longstrand.model.name".into(), self.name.clone()),
             ("longstrand.model.digest".into(), self.digest.clone()),
             ("longstrand.model.family".into(), self.config.family.to_string()),
-        ]
+        ]);
+        provenance
     }
 
     fn assemble(

@@ -17,6 +17,15 @@ pub struct Crew<T> {
     alone: Vec<Lane<T>>,
 }
 
+/// How jobs are divided among threads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lanes {
+    /// One after another, each by all threads.
+    Together,
+    /// So many side by side, each by one thread.
+    SideBySide(NonZeroUsize),
+}
+
 /// Threads that work on one job at a time.
 #[derive(Debug)]
 struct Lane<T> {
@@ -38,6 +47,28 @@ impl<T: Clone + Send> Crew<T> {
     /// How many threads there are.
     pub fn threads(&self) -> NonZeroUsize {
         self.threads
+    }
+
+    /// Does the jobs in the way that is said, up to the first error.
+    ///
+    /// # Errors
+    ///
+    /// - the first error of `work`;
+    /// - the system does not give threads.
+    pub fn run<J, E>(
+        &mut self,
+        lanes: Lanes,
+        jobs: Vec<J>,
+        work: impl Fn(J, &mut T) -> Result<(), E> + Sync,
+    ) -> Result<(), E>
+    where
+        J: Send,
+        E: From<ThreadPoolBuildError> + Send,
+    {
+        match lanes {
+            Lanes::Together => self.together(jobs, &work),
+            Lanes::SideBySide(lanes) => self.on_lanes(lanes, jobs, work),
+        }
     }
 
     /// Does the jobs one after another, each by all threads, up to the first error.
@@ -81,7 +112,20 @@ impl<T: Clone + Send> Crew<T> {
         J: Send,
         E: From<ThreadPoolBuildError> + Send,
     {
-        let lanes = self.threads.get().min(jobs.len());
+        self.on_lanes(self.threads, jobs, work)
+    }
+
+    fn on_lanes<J, E>(
+        &mut self,
+        lanes: NonZeroUsize,
+        jobs: Vec<J>,
+        work: impl Fn(J, &mut T) -> Result<(), E> + Sync,
+    ) -> Result<(), E>
+    where
+        J: Send,
+        E: From<ThreadPoolBuildError> + Send,
+    {
+        let lanes = lanes.get().min(jobs.len());
         while self.alone.len() < lanes {
             let lane = self.lane(NonZeroUsize::MIN)?;
             self.alone.push(lane);

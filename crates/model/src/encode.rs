@@ -21,6 +21,9 @@ mod chunking;
 mod sweep;
 
 pub use chunking::Chunking;
+#[cfg(feature = "cuda")]
+pub(crate) use chunking::WINDOW_COPIES;
+pub(crate) use chunking::longest;
 pub(crate) use sweep::Sweep;
 
 impl<B: Backend> Model<B> {

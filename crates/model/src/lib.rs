@@ -9,6 +9,7 @@ mod crew;
 pub mod cuda;
 mod difference;
 mod encode;
+mod engine;
 mod head;
 mod layer;
 mod mixer;
@@ -21,9 +22,12 @@ mod token_file;
 pub mod train;
 mod watch;
 
-pub use crew::Crew;
+pub use crew::{Crew, Lanes};
 pub use difference::Difference;
 pub use encode::Chunking;
+#[cfg(feature = "cuda")]
+pub use engine::Gpus;
+pub use engine::{Engine, EngineError, Excess, Processor};
 pub use model::Model;
 pub use output::{Observer, Request, Tap};
 pub use scratch::Scratch;

@@ -253,7 +253,11 @@ impl<B: Backend> Core<B> {
 }
 
 /// `[rows, columns]` to `[columns, rows]`, converted.
-pub(crate) fn transpose<S: longstrand_kernels::backend::Scalar>(x: &[f32], columns: usize, map: impl Fn(f64) -> f64) -> Vec<S> {
+pub(crate) fn transpose<S: longstrand_kernels::backend::Scalar>(
+    x: &[f32],
+    columns: usize,
+    map: impl Fn(f64) -> f64,
+) -> Vec<S> {
     let rows = x.len() / columns;
     (0..columns)
         .flat_map(|c| (0..rows).map(move |r| (r, c)))

@@ -31,6 +31,14 @@ impl<S> State<S> {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl<S> State<S> {
+    /// Takes it out, to be put back: what is left behind is of no use.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { layers: std::mem::take(&mut self.layers), position: self.position }
+    }
+}
+
 impl<B: Backend> Model<B> {
     /// The state before the first position, or `None` for a model that is not causal.
     pub fn initial_state(&self) -> Option<State<B::Scalar>> {

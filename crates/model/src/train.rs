@@ -45,10 +45,10 @@ mod scratch;
 pub use classify::Classified;
 pub use gradients::Gradients;
 pub use language::Example;
-pub use memory::TrainMemory;
-pub use scratch::TrainScratch;
 #[cfg(feature = "cuda")]
 pub(crate) use layers::WAY_BACK;
+pub use memory::TrainMemory;
+pub use scratch::TrainScratch;
 pub(crate) use scratch::{Adjoints, BackwardPlace};
 
 /// A model whose gradients can be computed: its weights ready for the way forward and for the way back.

@@ -22,10 +22,10 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_kernels::{Cpu, Rows};
+use longstrand_kernels::Rows;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Chunking, Crew, Meter, Model, Observer, Request, Scratch, Tap, Watch};
+use longstrand_model::{Chunking, Crew, Engine, EngineError, Lanes, Meter, Observer, Request, Scratch, Tap, Watch};
 use rayon::ThreadPoolBuildError;
 
 pub use curve::{Curve, Stretch};
@@ -35,9 +35,15 @@ pub use tally::{Class, Tally, Total};
 
 use crate::objective::{Batch, IGNORED};
 
+/// Positions that are worked on together at least.
+const BATCH: usize = 1 << 17;
+
+/// Windows that are worked on together for each lane of a GPU: enough that no lane waits long for the others.
+const WINDOWS_PER_LANE: usize = 8;
+
 /// A model that is asked to predict.
 pub(crate) struct Evaluator {
-    model: Model<Cpu>,
+    model: Engine,
     crew: Crew<Scratch<f32>>,
     mask_id: Option<u8>,
     bases: [u8; 4],
@@ -48,6 +54,8 @@ pub(crate) struct Evaluator {
 pub(crate) enum Halt {
     /// The watch stopped it.
     Cancelled,
+    /// A device computes nothing, or nothing more.
+    Failed(EngineError),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
 }
@@ -59,9 +67,8 @@ impl From<ThreadPoolBuildError> for Halt {
 }
 
 impl Evaluator {
-    /// Makes a checkpoint's model ready; `None` if it has no language-model head.
-    pub(crate) fn new(checkpoint: &Checkpoint, backend: Cpu, threads: NonZeroUsize) -> Option<Self> {
-        let model = Model::new(backend, checkpoint);
+    /// Has a checkpoint's model predict; `None` if it has no language-model head.
+    pub(crate) fn new(model: Engine, checkpoint: &Checkpoint, threads: NonZeroUsize) -> Option<Self> {
         let vocabulary = &checkpoint.vocabulary;
         let mask_id = vocabulary.mask().filter(|_| !model.is_causal());
         let crew = Crew::new(threads, model.scratch());
@@ -73,11 +80,20 @@ impl Evaluator {
         })
     }
 
+    /// Positions of windows of a length that are best worked on together.
+    pub(crate) fn batch(&self, length: usize) -> usize {
+        let filling = match self.model.lanes(length, usize::MAX, self.crew.threads()) {
+            Lanes::SideBySide(lanes) if self.model.gathers() => lanes.get() * WINDOWS_PER_LANE * length,
+            _ => 0,
+        };
+        filling.max(BATCH)
+    }
+
     /// Adds what the model makes of a batch.
     ///
     /// # Errors
     ///
-    /// - the watch stops the run, or there are no threads
+    /// - the watch stops the run, a device fails, or there are no threads
     pub(crate) fn add(&mut self, batch: &Batch, tally: &mut Tally, watch: &dyn Watch) -> Result<(), Halt> {
         let Self { model, crew, mask_id, bases } = self;
         let rows: Vec<Row<'_>> = batch
@@ -97,16 +113,13 @@ impl Evaluator {
             };
             let request = Request { taps: &[], logits: true };
             if model.encode(row.ids, Chunking::Auto, &request, scratch, &mut judge).is_break() {
-                return Err(Halt::Cancelled);
+                return Err(model.failure().map_or(Halt::Cancelled, Halt::Failed));
             }
             *tallies[place].lock().unwrap_or_else(PoisonError::into_inner) = judge.tally;
             Ok(())
         };
         let jobs: Vec<(usize, Row<'_>)> = rows.into_iter().enumerate().collect();
-        match batch.length >= Crew::<Scratch<f32>>::LONG || jobs.len() < crew.threads().get() {
-            true => crew.together(jobs, work)?,
-            false => crew.side_by_side(jobs, work)?,
-        }
+        crew.run(model.lanes(batch.length, jobs.len(), crew.threads()), jobs, work)?;
         for of_row in tallies {
             tally.add(&of_row.into_inner().unwrap_or_else(PoisonError::into_inner));
         }

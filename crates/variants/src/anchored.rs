@@ -116,6 +116,13 @@ impl Task for AnchoredTask<'_> {
         self.edits.last().map_or(0, |edit| self.tail_end(edit) - self.trail.anchor)
     }
 
+    /// Where passes are gathered, most are over alleles and their tails.
+    fn positions(&self, bench: &Bench<'_>) -> usize {
+        let whole = self.bases();
+        let most = if bench.predictor.gathers() { whole.min(self.tail.saturating_add(GRID)) } else { whole };
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
     fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result {
         let TrailKey { contig, anchor, .. } = self.trail;
         write!(text, "anchored {contig} {:?} {anchor} {strand} {}", self.span, self.tail)?;

@@ -5,13 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use longstrand_model::Difference;
+use longstrand_model::{Difference, EngineError};
 use longstrand_seq::region::RegionError;
 use longstrand_seq::variant::{Place, VariantError};
 use longstrand_table::{TableError, TrackError};
 use rayon::ThreadPoolBuildError;
 
-use crate::predictor::Cancelled;
+use crate::predictor::Halt;
 
 /// A run that has ended early, or could not begin.
 #[derive(Debug)]
@@ -142,6 +142,8 @@ pub enum ScoreError {
         /// Where the two runs differ first.
         difference: Difference,
     },
+    /// A device computes nothing, or nothing more.
+    Engine(EngineError),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
     /// The watch stopped the run.
@@ -209,6 +211,7 @@ impl fmt::Display for ScoreError {
                 output.display(),
                 journal.display()
             ),
+            Self::Engine(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Cancelled => f.write_str("interrupted"),
         }
@@ -260,8 +263,17 @@ impl From<ThreadPoolBuildError> for ScoreError {
     }
 }
 
-impl From<Cancelled> for ScoreError {
-    fn from(_: Cancelled) -> Self {
-        Self::Cancelled
+impl From<EngineError> for ScoreError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Halt> for ScoreError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Cancelled => Self::Cancelled,
+            Halt::Failed(error) => Self::Engine(error),
+        }
     }
 }

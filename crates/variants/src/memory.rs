@@ -1,6 +1,6 @@
 //! Whether a window fits into memory.
 
-use longstrand_model::{Crew, Scratch};
+use longstrand_model::Excess;
 
 use crate::error::ScoreError;
 use crate::predictor::Predictor;
@@ -11,16 +11,14 @@ use crate::predictor::Predictor;
 ///
 /// - [`ScoreError::Usage`]
 pub(crate) fn check(predictor: &Predictor, context: u64, bases: u64, available: Option<u64>) -> Result<(), ScoreError> {
-    let Some(available) = available.filter(|_| bases >= Crew::<Scratch<f32>>::LONG as u64) else { return Ok(()) };
-    let needed = predictor.window_bytes(bases);
-    if needed <= available {
+    let Err(Excess { needed, available, longest, memory }) = predictor.check_window(bases, available) else {
         return Ok(());
-    }
+    };
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let fitting = predictor.longest_window(available) / 2 * 2;
+    let fitting = longest / 2 * 2;
     Err(ScoreError::Usage(format!(
-        "--context {context}: a window of {bases} bases takes about {:.1} GiB of memory, and {:.1} are available: expected at \
-         most {fitting} bases",
+        "--context {context}: a window of {bases} bases takes about {:.1} GiB of {memory}, and {:.1} are available: expected \
+         at most {fitting} bases",
         gib(needed),
         gib(available)
     )))

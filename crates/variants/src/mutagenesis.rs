@@ -5,9 +5,8 @@ mod heat_map;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use longstrand_kernels::simd::Level;
-use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Processor, Watch};
 use longstrand_seq::input::is_stream;
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Destination, Existing, ScoreRow, remove_temporaries, write_text};
@@ -64,8 +63,13 @@ impl Mutagenesis {
     ///
     /// - options that do not go together or with the model, or no output; a region too long to draw;
     /// - the genome cannot be read, or does not have the region;
-    /// - an output that is one of the inputs, or that exists and is neither to be replaced nor resumed.
-    pub fn plan(&self, checkpoint: &Checkpoint, level: Level) -> Result<MutagenesisPlan<'_>, ScoreError> {
+    /// - an output that is one of the inputs, or that exists and is neither to be replaced nor resumed;
+    /// - a device has no room for the weights, or cannot compute.
+    pub fn plan(
+        &self,
+        checkpoint: &Checkpoint,
+        processor: impl Into<Processor>,
+    ) -> Result<MutagenesisPlan<'_>, ScoreError> {
         self.check(checkpoint)?;
         let genome = Genome::open(&self.reference, &self.genome)?;
         let notice = genome.notice();
@@ -73,7 +77,7 @@ impl Mutagenesis {
             .map_err(|error| ScoreError::Region { path: self.reference.clone(), error })?;
         self.check_picture(&interval)?;
         let (options, available) = (self.options.clone(), self.available_memory);
-        let scorer = Scorer::new(checkpoint, level, genome, options, self.threads, available)?;
+        let scorer = Scorer::new(checkpoint, &processor.into(), genome, options, self.threads, available)?;
         Ok(MutagenesisPlan { job: self, scorer, interval, notice })
     }
 

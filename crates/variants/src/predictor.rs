@@ -1,19 +1,28 @@
 //! A model as scores use it: distributions, likelihoods and embeddings of sequences.
 
+use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 
-use longstrand_kernels::{Cpu, Rows, pool};
-use longstrand_model::{Chunking, Meter, Model, Observer, Request, Scratch, State, Tap, Watch};
+use longstrand_kernels::{Rows, pool};
+use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{
+    Chunking, Engine, EngineError, Excess, Lanes, Meter, Observer, Processor, Request, Scratch, State, Tap, Watch,
+};
 use longstrand_seq::vocab::Vocabulary;
 
-/// The watch has ended the run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Cancelled;
+/// Why a pass ended early.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Halt {
+    /// The watch has ended the run.
+    Cancelled,
+    /// A device has failed.
+    Failed(EngineError),
+}
 
 /// A model and the vocabulary that it reads.
 #[derive(Debug)]
 pub(crate) struct Predictor {
-    model: Model<Cpu>,
+    model: Engine,
     vocabulary: Vocabulary,
 }
 
@@ -21,8 +30,8 @@ pub(crate) struct Predictor {
 pub(crate) type BaseLogProbabilities = [f64; 4];
 
 impl Predictor {
-    pub(crate) fn new(model: Model<Cpu>, vocabulary: Vocabulary) -> Self {
-        Self { model, vocabulary }
+    pub(crate) fn new(processor: &Processor, checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+        Ok(Self { model: Engine::new(processor, checkpoint)?, vocabulary: checkpoint.vocabulary.clone() })
     }
 
     pub(crate) fn vocabulary(&self) -> &Vocabulary {
@@ -33,14 +42,25 @@ impl Predictor {
         self.model.scratch()
     }
 
-    /// About how many bytes it takes to read one window of so many bases at a time.
-    pub(crate) fn window_bytes(&self, bases: u64) -> u64 {
-        self.model.window_bytes(Chunking::Auto, bases)
+    /// Refuses windows of so many bases that take more memory than there is: of this machine's, as many bytes as are available,
+    /// where that is known.
+    pub(crate) fn check_window(&self, bases: u64, available: Option<u64>) -> Result<(), Excess> {
+        self.model.check_window(Chunking::Auto, bases, available)
     }
 
-    /// The longest window that takes at most so many bytes.
-    pub(crate) fn longest_window(&self, bytes: u64) -> u64 {
-        self.model.longest_window(Chunking::Auto, bytes)
+    /// Whether passes of several threads are computed together.
+    pub(crate) fn gathers(&self) -> bool {
+        self.model.gathers()
+    }
+
+    /// Whether a pass over so many bases is best computed by itself.
+    pub(crate) fn is_filled_by(&self, bases: usize) -> bool {
+        self.model.is_filled_by(bases)
+    }
+
+    /// How so many passes over about so many bases are divided among threads.
+    pub(crate) fn lanes(&self, bases: usize, passes: usize, threads: NonZeroUsize) -> Lanes {
+        self.model.lanes(bases, passes, threads)
     }
 
     pub(crate) fn is_causal(&self) -> bool {
@@ -64,7 +84,7 @@ impl Predictor {
         positions: &[usize],
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
-    ) -> Result<Vec<BaseLogProbabilities>, Cancelled> {
+    ) -> Result<Vec<BaseLogProbabilities>, Halt> {
         let bases = self.vocabulary.bases();
         let mut found = Vec::with_capacity(positions.len());
         let mut left = positions;
@@ -85,7 +105,7 @@ impl Predictor {
         ids: &[u8],
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
-    ) -> Result<f64, Cancelled> {
+    ) -> Result<f64, Halt> {
         let mut sum = 0.0;
         self.logits(ids, scratch, watch, |position, row| {
             if let Some(&next) = ids.get(position + 1) {
@@ -102,11 +122,11 @@ impl Predictor {
         range: Range<usize>,
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
-    ) -> Result<Vec<f64>, Cancelled> {
+    ) -> Result<Vec<f64>, Halt> {
         let mut pass =
             MeanPass { meter: self.meter(watch, ids.len()), range: range.clone(), sum: vec![0.0; self.model.width()] };
         let request = Request { taps: &[Tap::Last], logits: false };
-        finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))?;
+        self.finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))?;
         pass.sum.iter_mut().for_each(|sum| *sum /= range.len() as f64);
         Ok(pass.sum)
     }
@@ -119,11 +139,13 @@ impl Predictor {
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
         take: impl FnMut(usize, &[f32]),
-    ) -> Result<(), Cancelled> {
+    ) -> Result<(), Halt> {
         let from = state.position();
         let mut pass = LogitsPass { meter: self.meter(watch, ids.len()), from, take };
         let request = Request { taps: &[], logits: true };
-        finished(ids.chunks(self.chunk()).try_for_each(|ids| self.model.feed(state, ids, &request, scratch, &mut pass)))
+        self.finished(
+            ids.chunks(self.chunk()).try_for_each(|ids| self.model.feed(state, ids, &request, scratch, &mut pass)),
+        )
     }
 
     fn logits(
@@ -132,10 +154,17 @@ impl Predictor {
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
         take: impl FnMut(usize, &[f32]),
-    ) -> Result<(), Cancelled> {
+    ) -> Result<(), Halt> {
         let mut pass = LogitsPass { meter: self.meter(watch, ids.len()), from: 0, take };
         let request = Request { taps: &[], logits: true };
-        finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))
+        self.finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))
+    }
+
+    fn finished(&self, flow: ControlFlow<()>) -> Result<(), Halt> {
+        match flow {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(self.model.failure().map_or(Halt::Cancelled, Halt::Failed)),
+        }
     }
 
     /// Follows a pass over so many bases.
@@ -154,13 +183,6 @@ pub(crate) fn log_sum_exp(row: &[f32]) -> f64 {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let largest = f64::from(largest);
     largest + row.iter().map(|&x| (f64::from(x) - largest).exp()).sum::<f64>().ln()
-}
-
-fn finished(flow: ControlFlow<()>) -> Result<(), Cancelled> {
-    match flow {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Cancelled),
-    }
 }
 
 /// Hands each position's logits on.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use longstrand_kernels::simd::Level;
-use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Processor, Watch};
 use longstrand_seq::digest::{DigestError, digests};
 use longstrand_table::Metadata;
 use serde_json::{Value, json};
@@ -22,11 +21,11 @@ pub(crate) struct ModelFacts {
 }
 
 impl ModelFacts {
-    pub(crate) fn of(checkpoint: &Checkpoint, level: Level) -> Self {
+    pub(crate) fn of(checkpoint: &Checkpoint, processor: &Processor) -> Self {
         Self {
             name: checkpoint.name.clone(),
             trained_context: checkpoint.config.trained_context,
-            provenance: checkpoint.provenance(level),
+            provenance: checkpoint.provenance(processor),
         }
     }
 }

@@ -7,9 +7,8 @@ mod sinks;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use longstrand_kernels::simd::Level;
-use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
+use longstrand_model::{Processor, Watch};
 use longstrand_seq::input::is_stream;
 use longstrand_seq::variant::{VariantFormat, VariantOutput, VariantReader, survey};
 use longstrand_seq::window::Shard;
@@ -138,8 +137,9 @@ impl Plan {
     ///
     /// - options that do not go together or with the model, or no output;
     /// - an output that is one of the inputs or a file of the model, that cannot lie where it is to, or that exists and is neither to be replaced nor resumed;
-    /// - an input that cannot be read.
-    pub fn new(job: Job, checkpoint: &Checkpoint, level: Level) -> Result<Self, ScoreError> {
+    /// - an input that cannot be read;
+    /// - a device has no room for the weights, or cannot compute.
+    pub fn new(job: Job, checkpoint: &Checkpoint, processor: impl Into<Processor>) -> Result<Self, ScoreError> {
         check(&job, checkpoint)?;
         job.outputs.targets().check_standing(job.existing)?;
         let genome = Genome::open(&job.reference, &job.genome)?;
@@ -148,7 +148,8 @@ impl Plan {
         if let Some(key) = foreign_key(&reader, &job) {
             return Err(ScoreError::ForeignInfo { path: job.variants, key });
         }
-        let scorer = Scorer::new(checkpoint, level, genome, job.options.clone(), job.threads, job.available_memory)?;
+        let (options, available) = (job.options.clone(), job.available_memory);
+        let scorer = Scorer::new(checkpoint, &processor.into(), genome, options, job.threads, available)?;
         Ok(Self { job, scorer, reader, notice })
     }
 

@@ -5,11 +5,9 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use longstrand_kernels::Cpu;
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model, Scratch};
+use longstrand_model::{Crew, Processor, Scratch};
 use longstrand_seq::{Genome, Strand};
 use longstrand_table::{ScoreLayout, StrandScores};
 
@@ -62,19 +60,20 @@ impl Scorer {
     ///
     /// # Errors
     ///
-    /// - [`ScoreError::Usage`]; of a context, also that its windows take more than the memory that is available, in bytes.
+    /// - [`ScoreError::Usage`]; of a context, also that its windows take more than the memory that is available, in bytes;
+    /// - a device has no room for the weights, or cannot compute.
     pub(crate) fn new(
         checkpoint: &Checkpoint,
-        level: Level,
+        processor: &Processor,
         genome: Genome,
         mut options: ScoreOptions,
         threads: NonZeroUsize,
         available_memory: Option<u64>,
     ) -> Result<Self, ScoreError> {
         check(checkpoint, &mut options)?;
-        let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
+        let predictor = Predictor::new(processor, checkpoint)?;
         let crew = Crew::new(threads, predictor.scratch());
-        let (model, reference) = (ModelFacts::of(checkpoint, level), Reference::new(genome));
+        let (model, reference) = (ModelFacts::of(checkpoint, processor), Reference::new(genome));
         let scorer = Self { model, predictor, reference, options, crew, trails: Mutex::default() };
         let context = scorer.options.context.get();
         memory::check(&scorer.predictor, context, scorer.longest_window(), available_memory)?;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_model::{Crew, Scratch, Watch};
+use longstrand_model::{Crew, Lanes, Scratch, Watch};
 use longstrand_seq::Strand;
 
 use crate::error::ScoreError;
@@ -38,6 +38,12 @@ pub(crate) trait Task: Sync {
 
     /// Bases that are about to be computed.
     fn bases(&self) -> u64;
+
+    /// Positions of most passes that it takes, by which tasks are divided among threads.
+    fn positions(&self, bench: &Bench<'_>) -> usize {
+        let _ = bench;
+        usize::try_from(self.bases()).unwrap_or(usize::MAX)
+    }
 
     /// Writes a text that no other task of any run under the same identity has.
     fn describe(&self, strand: Strand, text: &mut dyn fmt::Write) -> fmt::Result;
@@ -82,8 +88,11 @@ pub(crate) fn answer<T: Task>(
             _ => jobs.push((task, key)),
         }
     }
+    let predictor = bench.predictor;
     let (long, short): (Vec<_>, Vec<_>) =
-        jobs.into_iter().partition(|(task, _)| task.bases() >= Crew::<Scratch<f32>>::LONG as u64);
+        jobs.into_iter().partition(|(task, _)| predictor.is_filled_by(task.positions(bench)));
+    let positions = short.iter().map(|(task, _)| task.positions(bench)).max().unwrap_or(0);
+    let lanes = predictor.lanes(positions, short.len(), crew.threads());
     bench.share.advance(done, all);
     let gathered = Mutex::new((&mut answers, journal, done));
     let work = |(task, key): (&T, Key), scratch: &mut Scratch<f32>| {
@@ -94,8 +103,8 @@ pub(crate) fn answer<T: Task>(
         bench.share.advance(gathered.2, all);
         gathered.1.add(key, values)
     };
-    crew.together(long, work)?;
-    crew.side_by_side(short, work)?;
+    crew.run(Lanes::Together, long, work)?;
+    crew.run(lanes, short, work)?;
     bench.share.end_round();
     Ok(answers)
 }

@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_kernels::Cpu;
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Crew, Model, Scratch, Watch};
+use longstrand_model::{Crew, Processor, Scratch, Watch};
 use longstrand_seq::{Genome, GenomeOptions, Interval, Strand, region};
 use longstrand_table::{Existing, TrackForm, TrackWriter};
 
@@ -68,13 +66,18 @@ impl Track {
     ///
     /// - options that do not go together or with the model, or no output;
     /// - the genome cannot be read, or does not have a region;
-    /// - an output that is one of the inputs, or that exists and is not to be replaced.
-    pub fn plan<'a>(&'a self, checkpoint: &'a Checkpoint, level: Level) -> Result<TrackPlan<'a>, ScoreError> {
+    /// - an output that is one of the inputs, or that exists and is not to be replaced;
+    /// - a device has no room for the weights, or cannot compute.
+    pub fn plan<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        processor: impl Into<Processor>,
+    ) -> Result<TrackPlan<'a>, ScoreError> {
         self.check(checkpoint)?;
         let genome = Genome::open(&self.reference, &self.genome)?;
         let notice = genome.notice();
         let intervals = self.intervals(&genome)?;
-        let predictor = Predictor::new(Model::new(Cpu::new(level), checkpoint), checkpoint.vocabulary.clone());
+        let predictor = Predictor::new(&processor.into(), checkpoint)?;
         let reference = Reference::new(genome);
         self.check_memory(&predictor, &reference)?;
         Ok(TrackPlan { job: self, checkpoint, intervals, predictor, reference, notice })
@@ -301,10 +304,8 @@ impl View<'_> {
             }
             Ok(())
         };
-        match self.context >= Crew::<Scratch<f32>>::LONG as u64 {
-            true => crew.together(jobs, work)?,
-            false => crew.side_by_side(jobs, work)?,
-        }
+        let context = usize::try_from(self.context).unwrap_or(usize::MAX);
+        crew.run(self.predictor.lanes(context, jobs.len(), crew.threads()), jobs, work)?;
         let n = strands.each().len() as f64;
         let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(sums.into_iter().map(|sum| sum.map(|sum| (sum / n) as f32)).collect())

@@ -1,10 +1,14 @@
-//! `--model` and `--device`: which checkpoint, and where it runs.
+//! `--model`, `--device` and `--precision`: which checkpoint, where it runs, and how.
 
 use std::path::{Path, PathBuf};
 
+use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 
 use super::Device;
+use super::device::Precision;
+use crate::failure::Usage;
+use crate::machine::processor::Chosen;
 
 /// Which model, and where it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -14,9 +18,12 @@ pub struct ModelArgs {
     /// [default: the built-in model]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
+    /// Where to compute: auto (a GPU where there is one that can be used), cpu, cuda, cuda:N, several as cuda:0,1, or cuda:all
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
+    /// How numbers are held and multiplied on a GPU; the CPU computes in f32
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
 }
 
 impl ModelArgs {
@@ -27,6 +34,35 @@ impl ModelArgs {
     /// As [`load_model`].
     pub fn load(&self) -> anyhow::Result<Checkpoint> {
         load_model(self.model.as_deref())
+    }
+
+    /// Opens the device to compute a model on.
+    ///
+    /// # Errors
+    ///
+    /// - The device cannot be used, or `LONGSTRAND_SIMD` names vector instructions that are not there.
+    /// - The CPU does not compute in the precision.
+    pub fn processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
+        Chosen::of(&self.device, self.precision, &checkpoint.config)
+    }
+
+    /// The vector instructions to compute with, for a command that computes on the CPU alone.
+    ///
+    /// # Errors
+    ///
+    /// - A GPU is asked for, or a precision of GPUs.
+    /// - `LONGSTRAND_SIMD` names vector instructions that are not there.
+    pub fn cpu_alone(&self, command: &str) -> anyhow::Result<Level> {
+        let refused = |expected: &str, found: String| {
+            Usage(format!("{command} computes on the CPU alone so far: expected {expected}, found {found}"))
+        };
+        if matches!(self.device, Device::Cuda(_) | Device::EveryCuda) {
+            return Err(refused("--device cpu or auto", self.device.to_string()).into());
+        }
+        if self.precision != Precision::F32 {
+            return Err(refused("--precision f32", self.precision.to_string()).into());
+        }
+        Ok(Level::detect()?)
     }
 }
 

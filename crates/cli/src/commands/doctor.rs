@@ -127,7 +127,7 @@ impl Report {
         let driver = cuda.driver.iter().map(|version| format!("driver for CUDA {version}"));
         let nvrtc = cuda.nvrtc.iter().map(|version| format!("NVRTC {version}"));
         let facts: Vec<String> = devices.chain(driver).chain(nvrtc).chain(cuda.problems.iter().cloned()).collect();
-        format!("{} (this version computes on the CPU)", facts.join("; "))
+        format!("{} (--device chooses)", facts.join("; "))
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
 simd          portable (of portable; LONGSTRAND_SIMD overrides)
 threads       2 (of 4; --threads overrides)
 memory        16.0 GiB, 9.0 GiB available
-cuda          NVIDIA L4 (sm_89, 23.0 GiB); driver for CUDA 13.0; NVRTC was not found (this version computes on the CPU)
+cuda          NVIDIA L4 (sm_89, 23.0 GiB); driver for CUDA 13.0; NVRTC was not found (--device chooses)
 cache folder  unknown (for compiled GPU kernels; LONGSTRAND_CACHE overrides)
 ",
             env!("CARGO_PKG_VERSION")

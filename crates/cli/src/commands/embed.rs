@@ -9,7 +9,6 @@ use longstrand_embed::{
     ComputeOptions, EmbedError, EmbedOptions, Equivariant, InputOptions, Job, Layers, Outcome, OutputOptions as To,
     Plan, Pool, ReadOptions, SpecialTokens, Strands,
 };
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_seq::window::{Partial, Shard, WindowSize};
 use longstrand_table::{Destination, Precision, WriteOptions};
@@ -175,9 +174,10 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let job = options.job(general);
     let destination = options.output.destination();
     let told = |error| told(error, &destination);
-    let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(told)?;
+    let chosen = options.model.processor(&checkpoint)?;
+    let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(told)?;
     if options.work.dry_run {
-        return write_stdout(describe(&options, &plan, &checkpoint).as_bytes());
+        return write_stdout(describe(&options, &plan, &checkpoint, &chosen.shown).as_bytes());
     }
     let interrupt = Interrupt::listen(general.quiet)?;
     interrupt.before_exit({
@@ -185,6 +185,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         move || destination.remove_temporaries()
     });
     let progress = Progress::new(plan.planned().map(|planned| planned.bases), general.quiet);
+    chosen.tell(general);
     let started = Instant::now();
     let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
@@ -280,7 +281,7 @@ fn counted(number: u64, thing: &str) -> String {
 }
 
 /// What would be done, in a table.
-fn describe(options: &Options, plan: &Plan, checkpoint: &Checkpoint) -> String {
+fn describe(options: &Options, plan: &Plan, checkpoint: &Checkpoint, device: &str) -> String {
     let unknown = || "known when the input is read".to_string();
     let planned = plan.planned();
     let gib = |bytes: u64| format!("about {:.1} GiB", bytes as f64 / f64::from(1 << 30));
@@ -292,6 +293,7 @@ fn describe(options: &Options, plan: &Plan, checkpoint: &Checkpoint) -> String {
         ("layers", options.embedding.layer.to_string()),
         ("pool", options.embedding.pool.to_string()),
         ("vector", format!("{} numbers", plan.width())),
+        ("device", device.to_owned()),
         ("threads", plan.threads().to_string()),
         ("batch", format!("{} tokens", plan.batch_tokens())),
         ("memory", plan.memory_estimate().map_or_else(unknown, gib)),

@@ -3,7 +3,6 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use longstrand_kernels::simd::Level;
 use longstrand_model::Watch;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_pretrain::baseline::{BaselineError, CountedOn, Markov, Neighbours};
@@ -150,12 +149,13 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
     options.outputs.check()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let interrupt = Interrupt::listen(general.quiet)?;
     let progress = Progress::new(None, general.quiet);
-    let level = Level::detect()?;
+    chosen.tell(general);
     let shown = Shown { progress: &progress, interrupt: &interrupt };
     let result = match options.markov.count(options.windows.sliced_reference, &shown) {
-        Ok(baselines) => job.run_beside(&baselines, &checkpoint, level, &shown),
+        Ok(baselines) => job.run_beside(&baselines, &checkpoint, chosen.processor.clone(), &shown),
         Err(error) => Err(error.into()),
     };
     progress.finish();
@@ -167,7 +167,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     }
     if let Some(path) = &options.outputs.parquet {
         let mut identity = vec![("longstrand.command".to_owned(), "evaluate".to_owned())];
-        identity.extend(checkpoint.provenance(level));
+        identity.extend(checkpoint.provenance(&chosen.processor));
         frame.write_parquet(&Destination::from_path(path), existing, identity)?;
     }
     write_stdout(aligned(&rows_of(&measured, options.outputs.curve)).as_bytes())

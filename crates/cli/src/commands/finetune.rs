@@ -154,21 +154,22 @@ struct TrainingArgs {
 /// - It would take more memory than there is.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let level = options.model.cpu_alone("finetune")?;
     if options.dry_run {
-        return describe(&options, general);
+        return describe(&options, level, general);
     }
     let outputs = Outputs::new(&options.output, options.force, options.has_model())?;
     match &options.tables.apply {
-        Some(model) => apply(&options, model, outputs, general),
-        None => tune(&options, outputs, general),
+        Some(model) => apply(&options, model, level, outputs, general),
+        None => tune(&options, level, outputs, general),
     }
 }
 
-fn tune(options: &Options, outputs: Outputs, general: &GeneralOptions) -> anyhow::Result<()> {
+fn tune(options: &Options, level: Level, outputs: Outputs, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(&checkpoint, general);
     let started = Instant::now();
-    let tuned = watched(general, &outputs, |level, shown| job.run(&checkpoint, level, shown))?;
+    let tuned = watched(general, &outputs, |shown| job.run(&checkpoint, level, shown))?;
     outputs.write_tuned(&tuned, &job, &checkpoint)?;
     if !general.quiet {
         say(&summary(&tuned, started.elapsed().as_secs_f64()));
@@ -177,19 +178,25 @@ fn tune(options: &Options, outputs: Outputs, general: &GeneralOptions) -> anyhow
 }
 
 /// Prints what would be done.
-fn describe(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
+fn describe(options: &Options, level: Level, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(&checkpoint, general);
     let interrupt = Interrupt::listen(general.quiet)?;
     let progress = Progress::counting("sequences", general.quiet);
-    let plan = job.plan(&checkpoint, Level::detect()?, &Shown { progress: &progress, interrupt: &interrupt });
+    let plan = job.plan(&checkpoint, level, &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let plan = plan.map_err(told)?;
     write_stdout(plan::table(&plan).as_bytes())?;
     Ok(plan.check()?)
 }
 
-fn apply(options: &Options, model: &Path, outputs: Outputs, general: &GeneralOptions) -> anyhow::Result<()> {
+fn apply(
+    options: &Options,
+    model: &Path,
+    level: Level,
+    outputs: Outputs,
+    general: &GeneralOptions,
+) -> anyhow::Result<()> {
     let (checkpoint, recipe) = (load_model(Some(model))?, recipe::read(model)?);
     let job = Application {
         table: options.tables.test.clone().expect("clap asks for it where there is no --train"),
@@ -198,7 +205,7 @@ fn apply(options: &Options, model: &Path, outputs: Outputs, general: &GeneralOpt
         recipe,
         threads: general.threads(),
     };
-    let measured = watched(general, &outputs, |level, shown| job.run(&checkpoint, level, shown))?;
+    let measured = watched(general, &outputs, |shown| job.run(&checkpoint, level, shown))?;
     outputs.write_applied(&measured, &job.recipe, &checkpoint)?;
     write_stdout(outputs::measures_frame(&[measured]).to_tsv().as_bytes())
 }
@@ -207,14 +214,14 @@ fn apply(options: &Options, model: &Path, outputs: Outputs, general: &GeneralOpt
 fn watched<T>(
     general: &GeneralOptions,
     outputs: &Outputs,
-    job: impl FnOnce(Level, &Shown<'_>) -> Result<T, FineTuneError>,
+    job: impl FnOnce(&Shown<'_>) -> Result<T, FineTuneError>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::listen(general.quiet)?;
     if let Some(folder) = outputs.unfinished() {
         interrupt.before_exit(move || _ = fs::remove_dir_all(&folder));
     }
     let progress = Progress::counting("sequences", general.quiet);
-    let result = job(Level::detect()?, &Shown { progress: &progress, interrupt: &interrupt });
+    let result = job(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     result.map_err(told)
 }

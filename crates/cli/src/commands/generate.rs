@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use longstrand_kernels::simd::Level;
 use longstrand_pretrain::generate::{Choice, GenerateError, Generated, Generation};
 use longstrand_table::{Existing, TextFile, remove_temporaries};
 use longstrand_variants::same_file::is_one_of;
@@ -64,6 +63,7 @@ pub struct Options {
 /// - The output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    let level = options.model.cpu_alone("generate")?;
     let checkpoint = options.model.load()?;
     let choice = Choice::new(options.temperature, options.top_k).map_err(|error| Usage(error.to_string()))?;
     standard_output::check([options.output.as_path()])?;
@@ -89,8 +89,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let mut file = open(&output, options.force)?;
     let progress = Progress::new(None, general.quiet);
     let started = Instant::now();
-    let result =
-        job.run(&checkpoint, Level::detect()?, &mut file, &Shown { progress: &progress, interrupt: &interrupt });
+    let result = job.run(&checkpoint, level, &mut file, &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let generated = result.map_err(told)?;
     file.finish()?;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
 use longstrand_table::Destination;
 use longstrand_variants::{Mutagenesis, MutagenesisPlan};
@@ -73,10 +72,11 @@ struct OutputArgs {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
-    let plan = job.plan(&checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    let chosen = options.model.processor(&checkpoint)?;
+    let plan = job.plan(&checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     options.scores.check(plan.options())?;
     if options.dry_run {
-        return write_stdout(options.describe(&plan, general, &checkpoint.name)?.as_bytes());
+        return write_stdout(options.describe(&plan, general, &checkpoint.name, &chosen.shown)?.as_bytes());
     }
     standard_output::check(options.outputs.tsv.as_deref())?;
     let interrupt = Interrupt::listen(general.quiet)?;
@@ -85,6 +85,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         move || job.remove_temporaries()
     });
     let progress = Progress::counting("positions", general.quiet);
+    chosen.tell(general);
     let started = Instant::now();
     let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
@@ -118,7 +119,13 @@ impl Options {
         }
     }
 
-    fn describe(&self, plan: &MutagenesisPlan<'_>, general: &GeneralOptions, model: &str) -> anyhow::Result<String> {
+    fn describe(
+        &self,
+        plan: &MutagenesisPlan<'_>,
+        general: &GeneralOptions,
+        model: &str,
+        device: &str,
+    ) -> anyhow::Result<String> {
         let sites = plan.sites().map_err(|error| scoring::told(error, false))?;
         let mut rows = vec![
             ("genome", self.input.display().to_string()),
@@ -127,6 +134,7 @@ impl Options {
             ("model", model.to_owned()),
         ];
         rows.extend(ScoreArgs::describe(plan.options(), &plan.columns()));
+        rows.push(("device", device.to_owned()));
         rows.push(("threads", general.threads().to_string()));
         rows.push(("outputs", self.outputs.shown()));
         Ok(scoring::table(&rows))

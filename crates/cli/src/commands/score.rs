@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
 use longstrand_seq::variant::{VariantFormat, VariantOutput};
 use longstrand_seq::window::Shard;
@@ -104,10 +103,11 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general)?;
     let outputs = job.outputs.clone();
-    let plan = Plan::new(job, &checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    let chosen = options.model.processor(&checkpoint)?;
+    let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     options.scores.check(plan.options())?;
     if options.dry_run {
-        return write_stdout(options.describe(&plan, general, &checkpoint.name)?.as_bytes());
+        return write_stdout(options.describe(&plan, general, &checkpoint.name, &chosen.shown)?.as_bytes());
     }
     standard_output::check(
         [&options.outputs.output, &options.outputs.tsv].into_iter().flatten().map(PathBuf::as_path),
@@ -118,6 +118,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         move || outputs.remove_temporaries()
     });
     let progress = Progress::counting("records", general.quiet);
+    chosen.tell(general);
     let started = Instant::now();
     let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
@@ -154,7 +155,7 @@ impl Options {
         })
     }
 
-    fn describe(&self, plan: &Plan, general: &GeneralOptions, model: &str) -> Result<String, Usage> {
+    fn describe(&self, plan: &Plan, general: &GeneralOptions, model: &str, device: &str) -> Result<String, Usage> {
         let shown = |path: &PathBuf| path.display().to_string();
         let outputs = [&self.outputs.output, &self.outputs.parquet, &self.outputs.tsv];
         let mut rows =
@@ -164,6 +165,7 @@ impl Options {
         }
         rows.extend(ScoreArgs::describe(plan.options(), &plan.columns()));
         rows.push(("shard", self.records.shard.to_string()));
+        rows.push(("device", device.to_owned()));
         rows.push(("threads", general.threads().to_string()));
         if let Some((_, format)) = self.outputs.variants()? {
             rows.push(("format", format_name(format).into()));

@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use longstrand_kernels::simd::Level;
 use longstrand_seq::GenomeOptions;
 use longstrand_table::{Existing, remove_temporaries};
 use longstrand_variants::{Strands, Track, TrackPlan};
@@ -69,9 +68,10 @@ pub struct Options {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
     let job = options.job(general);
-    let plan = job.plan(&checkpoint, Level::detect()?).map_err(|error| scoring::told(error, false))?;
+    let chosen = options.model.processor(&checkpoint)?;
+    let plan = job.plan(&checkpoint, chosen.processor.clone()).map_err(|error| scoring::told(error, false))?;
     if options.dry_run {
-        return write_stdout(options.describe(&plan, general, &checkpoint.name).as_bytes());
+        return write_stdout(options.describe(&plan, general, &checkpoint.name, &chosen.shown).as_bytes());
     }
     standard_output::check(options.outputs().iter().map(PathBuf::as_path))?;
     let interrupt = Interrupt::listen(general.quiet)?;
@@ -80,6 +80,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         move || outputs.iter().for_each(|path| remove_temporaries(path))
     });
     let progress = Progress::counting("bases", general.quiet);
+    chosen.tell(general);
     let started = Instant::now();
     let result = plan.run(&Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
@@ -112,7 +113,7 @@ impl Options {
         [&self.surprisal, &self.entropy].into_iter().flatten().cloned().collect()
     }
 
-    fn describe(&self, plan: &TrackPlan<'_>, general: &GeneralOptions, model: &str) -> String {
+    fn describe(&self, plan: &TrackPlan<'_>, general: &GeneralOptions, model: &str, device: &str) -> String {
         let regions = match &*self.regions {
             [] => "everything".to_owned(),
             texts => regions(texts).join(" "),
@@ -126,6 +127,7 @@ impl Options {
             ("model", model.to_owned()),
             ("context", format!("{} bases", self.context)),
             ("strand", self.strand.to_string()),
+            ("device", device.to_owned()),
             ("threads", general.threads().to_string()),
             ("outputs", outputs.collect::<Vec<_>>().join(", ")),
         ])

@@ -1,12 +1,16 @@
 //! How much memory a run takes, and how much it may.
 
-use longstrand_model::{Crew, Scratch};
+use longstrand_model::{Crew, Lanes, Scratch};
 
 use crate::embedder::Embedder;
 use crate::plan::{Job, Plan};
 
 /// Most tokens of a batch for each thread: what a cancelled or killed run may have to compute again.
 const TOKENS_PER_THREAD: usize = 1 << 17;
+
+/// Windows of a batch for each lane at least, where there are more lanes than threads: enough that no lane waits long for
+/// the others.
+const WINDOWS_PER_LANE: usize = 8;
 
 /// The part of the available memory that batches may take.
 const PART_OF_MEMORY: u64 = 4;
@@ -26,9 +30,10 @@ const ROW_BYTES: u64 = 128;
 
 /// Tokens of a batch where the choice is left open.
 pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
-    let most = TOKENS_PER_THREAD * plan.threads().get();
-    let Some(available) = job.compute.available_memory else { return most };
     let n_bases = plan.mean_window().unwrap_or(SHORTEST);
+    let filling = lanes(plan, n_bases).saturating_mul(WINDOWS_PER_LANE).saturating_mul(n_bases as usize);
+    let most = (TOKENS_PER_THREAD * plan.threads().get()).max(filling);
+    let Some(available) = job.compute.available_memory else { return most };
     let fitting = available / PART_OF_MEMORY / (BATCHES * bytes_per_token(plan.embedder(), n_bases));
     usize::try_from(fitting).unwrap_or(usize::MAX).clamp(Crew::<Scratch<f32>>::LONG, most)
 }
@@ -36,15 +41,24 @@ pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
 /// About how many bytes a run takes whose longest window is of `n_bases`, weights aside.
 pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
     let embedder = plan.embedder();
-    let windows = match n_bases < Crew::<Scratch<f32>>::LONG as u64 {
-        true => {
+    let windows = match embedder.is_filled_by(embedder.tokens(n_bases as usize)) {
+        false => {
             let per_token = bytes_per_token(embedder, plan.mean_window().unwrap_or(SHORTEST));
             let waiting = (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token);
-            (plan.threads().get() as u64 * embedder.pass_bytes(n_bases)).saturating_add(waiting)
+            (lanes(plan, n_bases) as u64).saturating_mul(embedder.pass_bytes(n_bases)).saturating_add(waiting)
         }
-        false => embedder.window_bytes(n_bases),
+        true => embedder.window_bytes(n_bases),
     };
     windows.saturating_add(plan.group_bytes().saturating_mul(GROUP_COPIES))
+}
+
+/// Windows of `n_bases` that are computed side by side, where there are many.
+fn lanes(plan: &Plan, n_bases: u64) -> usize {
+    let embedder = plan.embedder();
+    match embedder.lanes(embedder.tokens(n_bases as usize), usize::MAX, plan.threads()) {
+        Lanes::Together => 1,
+        Lanes::SideBySide(lanes) => lanes.get(),
+    }
 }
 
 /// Bytes that a token of a batch of windows of `n_bases` takes, its rows included.

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use longstrand_model::{Crew, Scratch, Watch};
+use longstrand_model::Watch;
 use longstrand_seq::window::{SourceError, Window, WindowSource};
 
 use super::{Counts, Run};
@@ -19,8 +19,12 @@ pub(super) struct Task {
 /// What is worked on together.
 pub(super) enum Batch {
     /// Many windows, side by side.
-    Short(Vec<Task>),
-    /// One window, by all threads.
+    Short {
+        tasks: Vec<Task>,
+        /// Of all of them.
+        tokens: usize,
+    },
+    /// One window, which keeps all that computes busy by itself.
     Long(Task),
 }
 
@@ -97,7 +101,7 @@ impl<'a> Reader<'a> {
 
     fn add(&mut self, task: Task, to: &SyncSender<Batch>) -> Result<(), ()> {
         let tokens = self.embedder.tokens(task.window.bases.len());
-        if tokens >= Crew::<Scratch<f32>>::LONG {
+        if self.embedder.is_filled_by(tokens) {
             self.flush(to)?;
             return to.send(Batch::Long(task)).map_err(drop);
         }
@@ -110,10 +114,10 @@ impl<'a> Reader<'a> {
     }
 
     fn flush(&mut self, to: &SyncSender<Batch>) -> Result<(), ()> {
-        self.short_tokens = 0;
+        let tokens = std::mem::take(&mut self.short_tokens);
         match std::mem::take(&mut self.short) {
             tasks if tasks.is_empty() => Ok(()),
-            tasks => to.send(Batch::Short(tasks)).map_err(drop),
+            tasks => to.send(Batch::Short { tasks, tokens }).map_err(drop),
         }
     }
 }

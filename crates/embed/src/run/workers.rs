@@ -1,11 +1,12 @@
 //! The threads that compute.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
-use longstrand_model::{Crew, Scratch, Watch};
+use longstrand_model::{Crew, Lanes, Scratch, Watch};
 use longstrand_table::{EmbeddingLayout, EmbeddingRow, EmbeddingRows};
 use rayon::ThreadPoolBuildError;
 
@@ -17,8 +18,8 @@ use crate::error::EmbedError;
 /// Bytes of vectors that go to the writer together.
 const ROWS_BYTES: usize = 4 << 20;
 
-/// Parts that a batch is cut into for each thread: enough that no thread waits long for the others.
-const PARTS_PER_THREAD: usize = 8;
+/// Parts that a batch is cut into for each lane: enough that no lane waits long for the others.
+const PARTS_PER_LANE: usize = 8;
 
 /// The threads and what they do with each window.
 pub(super) struct Workers<'a> {
@@ -60,8 +61,13 @@ impl<'a> Workers<'a> {
     /// Computes batches and hands on their rows in order.
     pub(super) fn run(&mut self, batches: Receiver<Batch>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
         batches.into_iter().try_for_each(|batch| match batch {
-            Batch::Short(tasks) if tasks.len() >= self.crew.threads().get() => self.side_by_side(tasks, to),
-            Batch::Short(tasks) => self.together(tasks, to),
+            Batch::Short { tasks, tokens } => {
+                let mean = tokens / tasks.len().max(1);
+                match self.work.embedder.lanes(mean, tasks.len(), self.crew.threads()) {
+                    Lanes::Together => self.together(tasks, to),
+                    Lanes::SideBySide(lanes) => self.side_by_side(lanes, tasks, to),
+                }
+            }
             Batch::Long(task) => self.together(vec![task], to),
         })
     }
@@ -76,18 +82,23 @@ impl<'a> Workers<'a> {
         })
     }
 
-    /// Parts of a batch, one thread each. Rows are handed on when all are done; of a run that is stopped, those before the
+    /// Parts of a batch, one lane each. Rows are handed on when all are done; of a run that is stopped, those before the
     /// first part that is not.
-    fn side_by_side(&mut self, mut tasks: Vec<Task>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
+    fn side_by_side(
+        &mut self,
+        lanes: NonZeroUsize,
+        mut tasks: Vec<Task>,
+        to: &SyncSender<EmbeddingRows>,
+    ) -> Result<(), Halt> {
         let work = self.work;
-        let size = tasks.len().div_ceil(self.crew.threads().get() * PARTS_PER_THREAD);
+        let size = tasks.len().div_ceil(lanes.get() * PARTS_PER_LANE);
         let mut parts = Vec::with_capacity(tasks.len().div_ceil(size));
         while !tasks.is_empty() {
             let rest = tasks.split_off(size.min(tasks.len()));
             parts.push((parts.len(), std::mem::replace(&mut tasks, rest)));
         }
         let done: Mutex<BTreeMap<usize, EmbeddingRows>> = Mutex::default();
-        let result = self.crew.side_by_side(parts, |(place, tasks), scratch| {
+        let result = self.crew.run(Lanes::SideBySide(lanes), parts, |(place, tasks), scratch| {
             let mut rows = EmbeddingRows::new(work.layout);
             tasks.into_iter().try_for_each(|task| work.embed(task, scratch, &mut rows))?;
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(place, rows);

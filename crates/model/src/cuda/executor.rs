@@ -78,7 +78,8 @@ impl<T: Real> Executor<T> {
             (false, 0) => stride * self.mixer().d_inner * size_of::<T>() + 2 * state,
             (false, _) => 2 * strands * state,
         };
-        let streams = if self.config.is_causal() { 0 } else { strands * stride * self.config.d_model * size_of::<f32>() };
+        let streams =
+            if self.config.is_causal() { 0 } else { strands * stride * self.config.d_model * size_of::<f32>() };
         (working + carried + streams) as u64
     }
 

@@ -323,10 +323,7 @@ impl<T: Real> Layer<T> {
 
 impl<T: Real> MambaCore<T> {
     pub(super) fn conv_params(&self) -> causal_conv1d::cuda::Params<'_> {
-        causal_conv1d::cuda::Params {
-            weight: self.conv_weight.view(),
-            bias: self.conv_bias.as_ref().map(Buffer::view),
-        }
+        causal_conv1d::cuda::Params { weight: self.conv_weight.view(), bias: self.conv_bias.as_ref().map(Buffer::view) }
     }
 
     pub(super) fn scan_params(&self) -> selective_scan::cuda::Params<'_> {

@@ -89,7 +89,8 @@ impl<T: Real> Plane<T> {
     ) -> (TimeRowsMut<'_, T>, TimeRowsMut<'_, T>) {
         let Layout { sequences, len, stride } = layout;
         let (low, high) = self.buffer.view_mut().split_at(second.start * layout.columns());
-        let rows = |data, channels: &Range<usize>| TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride);
+        let rows =
+            |data, channels: &Range<usize>| TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride);
         let high = high.slice(..second.len() * layout.columns());
         (rows(low.slice(elements(layout, &first)), &first), rows(high, &second))
     }

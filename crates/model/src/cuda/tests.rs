@@ -128,7 +128,8 @@ fn the_answers_are_those_of_the_reference() {
     let Some(device) = device() else { return };
     for case in CASES {
         let checkpoint = checkpoint(case);
-        for (arithmetic, tolerance) in [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, 3e-2)] {
+        for (arithmetic, tolerance) in [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, 3e-2)]
+        {
             let whole = model(&device, arithmetic, &checkpoint, 4096);
             for len in [1, 7, 8, 130, 301] {
                 let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(len, seed)).collect();

@@ -18,7 +18,7 @@ const CAUSAL_CHUNK: usize = 8 * TILE;
 const BIDIRECTIONAL_CHUNK: usize = 64 * TILE;
 
 /// Copies of a long window's bases that a run holds: one being read, one being computed, and its reverse complement.
-const WINDOW_COPIES: u64 = 3;
+pub(crate) const WINDOW_COPIES: u64 = 3;
 
 /// The longest window that is reckoned with: what is asked for may be a slip, and is not to overflow.
 const LONGEST_WINDOW: u64 = 1 << 40;
@@ -80,16 +80,21 @@ impl<B: Backend> Model<B> {
 
     /// Bases of the longest window that takes at most so many [`window_bytes`](Self::window_bytes).
     pub fn longest_window(&self, chunking: Chunking, bytes: u64) -> u64 {
-        let (mut fits, mut exceeds) = (0, LONGEST_WINDOW);
-        while exceeds - fits > 1 {
-            let middle = fits + (exceeds - fits) / 2;
-            match self.window_bytes(chunking, middle) <= bytes {
-                true => fits = middle,
-                false => exceeds = middle,
-            }
-        }
-        fits
+        longest(bytes, |length| self.window_bytes(chunking, length))
     }
+}
+
+/// The greatest length, of those that are reckoned with, that takes at most `bytes` by a measure that rises with it.
+pub(crate) fn longest(bytes: u64, measure: impl Fn(u64) -> u64) -> u64 {
+    let (mut fits, mut exceeds) = (0, LONGEST_WINDOW);
+    while exceeds - fits > 1 {
+        let middle = fits + (exceeds - fits) / 2;
+        match measure(middle) <= bytes {
+            true => fits = middle,
+            false => exceeds = middle,
+        }
+    }
+    fits
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use longstrand_model::TokenFileError;
+use longstrand_model::{EngineError, TokenFileError};
 use longstrand_seq::bed::BedError;
 use longstrand_seq::region::RegionError;
 use longstrand_seq::window::{PlanError, SourceError};
@@ -54,6 +54,8 @@ pub enum EvaluateError {
         /// How many windows there are.
         windows: u64,
     },
+    /// A device computes nothing, or nothing more.
+    Engine(EngineError),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
     /// The watch stopped the run.
@@ -80,6 +82,7 @@ impl fmt::Display for EvaluateError {
                 "{}: expected a window of {length} bases, found none; {left_out} were too short or too ambiguous",
                 path.display()
             ),
+            Self::Engine(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Cancelled => f.write_str("stopped"),
         }
@@ -118,6 +121,7 @@ from! {
     PlanError => Plan,
     BedError => Bed,
     TokenFileError => Tokens,
+    EngineError => Engine,
 }
 
 impl From<ObjectiveError> for EvaluateError {
@@ -139,6 +143,7 @@ impl From<Halt> for EvaluateError {
     fn from(halt: Halt) -> Self {
         match halt {
             Halt::Cancelled => Self::Cancelled,
+            Halt::Failed(error) => Self::Engine(error),
             Halt::Threads(error) => Self::Threads(error),
         }
     }

@@ -3,10 +3,8 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use longstrand_kernels::Cpu;
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{TokenFile, Watch};
+use longstrand_model::{Engine, Processor, TokenFile, Watch};
 use longstrand_seq::bed::read_bed;
 use longstrand_seq::window::{GenomeWindows, Partial, Shard, Targets, Window, WindowOptions, WindowPlan, WindowSize};
 use longstrand_seq::{Genome, GenomeOptions, region};
@@ -17,9 +15,6 @@ use super::{Class, Evaluator, Tally};
 use crate::baseline::{Markov, Neighbours};
 use crate::objective::{Batch, IGNORED, Masking, Objective, Preparation};
 use crate::random::{Draws, Purpose};
-
-/// Positions that are worked on together.
-const BATCH: u64 = 1 << 17;
 
 /// What a model is to predict.
 #[derive(Clone, Debug)]
@@ -87,14 +82,15 @@ impl Evaluation {
     /// - the model has no language-model head, or no `[MASK]` where bases are to be hidden;
     /// - a file cannot be read, or does not have a region;
     /// - no window is left, or none has a target;
+    /// - a device has no room for the weights, or fails;
     /// - the watch stops the run.
     pub fn run(
         &self,
         checkpoint: &Checkpoint,
-        level: Level,
+        processor: impl Into<Processor>,
         watch: &dyn Watch,
     ) -> Result<Vec<Measured>, EvaluateError> {
-        self.run_beside(&[], checkpoint, level, watch)
+        self.run_beside(&[], checkpoint, processor, watch)
     }
 
     /// As [`Self::run`], with Markov models asked for the same targets.
@@ -107,10 +103,11 @@ impl Evaluation {
         &self,
         baselines: &[Markov],
         checkpoint: &Checkpoint,
-        level: Level,
+        processor: impl Into<Processor>,
         watch: &dyn Watch,
     ) -> Result<Vec<Measured>, EvaluateError> {
-        let evaluator = Evaluator::new(checkpoint, Cpu::new(level), self.threads).ok_or_else(|| {
+        let engine = Engine::new(&processor.into(), checkpoint)?;
+        let evaluator = Evaluator::new(engine, checkpoint, self.threads).ok_or_else(|| {
             let name = &checkpoint.name;
             EvaluateError::Usage(format!("evaluate needs a language model, and {name} has no such head"))
         })?;
@@ -177,9 +174,10 @@ impl Evaluation {
     ) -> Result<Measured, EvaluateError> {
         let mut source = windows.open(length, watch)?;
         let mut taken = Taken::new(preparation, windows.seed, length.get() as usize);
+        let at_a_time = judges.batch(length.get() as usize);
         for window in source.by_ref().take(self.limit()) {
             taken.push(&window?);
-            if taken.is_full() {
+            if taken.batch.ids.len() >= at_a_time {
                 taken.judge(judges, watch)?;
             }
         }
@@ -201,7 +199,7 @@ impl Evaluation {
         let file = TokenFile::read(path, vocabulary.len(), |id| vocabulary.is_base(id))?;
         let labels: Vec<u8> = file.labels.iter().map(|label| label.unwrap_or(IGNORED)).collect();
         let windows = (file.ids.len() / file.length).min(self.limit());
-        let per_batch = (BATCH as usize / file.length).max(1);
+        let per_batch = (judges.batch(file.length) / file.length).max(1);
         for first in (0..windows).step_by(per_batch) {
             let rows = first * file.length..(first + per_batch).min(windows) * file.length;
             let (ids, labels) = (file.ids[rows.clone()].to_vec(), labels[rows].to_vec());
@@ -269,10 +267,6 @@ impl<'a> Taken<'a> {
         let draws = Draws::new(self.seed, Purpose::ValidationMask, self.index >> 32, self.index as u32);
         self.preparation.push(&mut self.batch, &window.bases, &draws);
         self.index += 1;
-    }
-
-    fn is_full(&self) -> bool {
-        self.batch.ids.len() as u64 >= BATCH
     }
 
     fn judge(&mut self, judges: &mut Judges<'_>, watch: &dyn Watch) -> Result<(), EvaluateError> {

@@ -46,6 +46,11 @@ impl<'a> Judges<'a> {
         self.evaluator.add(batch, &mut self.tally, watch)
     }
 
+    /// Positions of windows of a length that are best worked on together.
+    pub(super) fn batch(&self, length: usize) -> usize {
+        self.evaluator.batch(length)
+    }
+
     /// What they have made of all batches, of which none is left.
     pub(super) fn take(&mut self) -> (Tally, Vec<(Neighbours, Tally)>) {
         let of = |(markov, tally): &mut (&Markov, Tally)| (markov.neighbours(), mem::take(tally));

@@ -5,7 +5,7 @@ use std::{
 };
 
 use longstrand_model::{
-    Difference,
+    Difference, EngineError,
     checkpoint::{CheckpointError, SaveError},
 };
 use longstrand_seq::digest::DigestError;
@@ -108,6 +108,8 @@ pub enum TrainError {
     Save(SaveError),
     /// The report cannot be made.
     Report(ReportError),
+    /// A device computes nothing, or nothing more.
+    Engine(EngineError),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
     /// The processes that train together do not come together, disagree or are parted.
@@ -200,6 +202,7 @@ impl fmt::Display for TrainError {
             Self::Io { action, path, .. } => write!(f, "cannot {action} {}", path.display()),
             Self::Save(error) => error.fmt(f),
             Self::Report(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
             Self::Threads(_) => f.write_str("cannot start threads"),
             Self::Ranks(error) => error.fmt(f),
             Self::Cancelled { .. } => f.write_str("stopped"),
@@ -298,6 +301,7 @@ impl From<Halt> for TrainError {
     fn from(halt: Halt) -> Self {
         match halt {
             Halt::Cancelled => Self::Cancelled { resumable: false },
+            Halt::Failed(error) => Self::Engine(error),
             Halt::Threads(error) => Self::Threads(error),
         }
     }

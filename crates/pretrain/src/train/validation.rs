@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::Range};
 
 use longstrand_kernels::Cpu;
-use longstrand_model::Watch;
+use longstrand_model::{Engine, Watch};
 
 use super::{TrainError, Validation, division::share, saved, step::Learner};
 use crate::{
@@ -64,7 +64,7 @@ impl Validator {
         watch: &dyn Watch,
     ) -> Result<Tally, TrainError> {
         let checkpoint = saved::model(learner)?;
-        let evaluator = Evaluator::new(&checkpoint, self.cpu, self.threads);
+        let evaluator = Evaluator::new(Engine::cpu(self.cpu, &checkpoint), &checkpoint, self.threads);
         let mut evaluator = evaluator.expect("what is pretrained is a language model");
         let mut tally = Tally::default();
         let at_a_time = (BATCH / self.batches.sampler().length(0)).clamp(1, u64::from(u32::MAX)) as u32;

@@ -80,7 +80,7 @@ impl Outputs {
         let text = |object: &Map<String, Value>| serde_json::to_string_pretty(object).map(|text| text + "\n");
         let of = tuned.map_or(of, |(checkpoint, _)| checkpoint);
         let mut identity = vec![("longstrand.command".to_owned(), "finetune".to_owned())];
-        identity.extend(of.provenance(Level::detect()?));
+        identity.extend(of.provenance(&Level::detect()?.into()));
         let parquet = |folder: &Path, existing| {
             let destination = Destination::from_path(folder.join(PREDICTIONS));
             predictions.write_parquet(&destination, existing, identity)

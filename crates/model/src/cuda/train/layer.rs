@@ -295,7 +295,9 @@ impl<T: Real> LayerBackward<'_, T> {
                     let [d_weight, d_bias] = parts(sums, [&of.conv_weight[0], &bias[0]]);
                     causal_conv1d::cuda::GradParams { d_weight, d_bias: Some(d_bias) }
                 }
-                None => causal_conv1d::cuda::GradParams { d_weight: sums.slice(of.conv_weight[0].clone()), d_bias: None },
+                None => {
+                    causal_conv1d::cuda::GradParams { d_weight: sums.slice(of.conv_weight[0].clone()), d_bias: None }
+                }
             };
             let direction = branch.on(backwards);
             let params = branch.core.conv_params();

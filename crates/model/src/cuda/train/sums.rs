@@ -82,10 +82,7 @@ impl Sums {
 }
 
 /// Disjoint parts of a buffer, in ascending order.
-pub(super) fn parts<'a, const N: usize>(
-    whole: ViewMut<'a, f32>,
-    places: [&Range<usize>; N],
-) -> [ViewMut<'a, f32>; N] {
+pub(super) fn parts<'a, const N: usize>(whole: ViewMut<'a, f32>, places: [&Range<usize>; N]) -> [ViewMut<'a, f32>; N] {
     let (mut rest, mut start) = (Some(whole), 0);
     places.map(|place| {
         let (_, from) = rest.take().expect("it is put back").split_at(place.start - start);

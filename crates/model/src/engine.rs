@@ -1,0 +1,232 @@
+//! A model on whatever computes it.
+//!
+//! A CPU passes each sequence by itself, on the threads that ask. A GPU does better to pass many at once, and those who ask
+//! come one by one: so their calls are gathered (see `gather`), and each is answered on its own thread.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use longstrand_kernels::Cpu;
+#[cfg(feature = "cuda")]
+use longstrand_kernels::cuda::CudaError;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::crew::{Crew, Lanes};
+#[cfg(feature = "cuda")]
+use crate::cuda::CudaModel;
+use crate::encode::Chunking;
+use crate::model::Model;
+use crate::output::{Observer, Request};
+use crate::scratch::Scratch;
+use crate::strand::strands;
+use crate::stream::State;
+
+mod error;
+#[cfg(feature = "cuda")]
+mod gather;
+mod processor;
+mod room;
+
+pub use error::EngineError;
+#[cfg(feature = "cuda")]
+use gather::{Gathering, Runner};
+#[cfg(feature = "cuda")]
+pub use processor::Gpus;
+pub use processor::Processor;
+pub use room::Excess;
+
+/// The most lanes that wait for a GPU.
+#[cfg(feature = "cuda")]
+const MOST_LANES: usize = 512;
+
+/// Positions that a causal model is fed at a time on a GPU.
+#[cfg(feature = "cuda")]
+const CUDA_CHUNK: usize = 1 << 16;
+
+/// A model made ready for a [`Processor`]. It is asked from many threads at once.
+#[derive(Debug)]
+pub struct Engine(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Cpu(Model<Cpu>),
+    /// A model on each device.
+    #[cfg(feature = "cuda")]
+    Cuda(Gathering<CudaModel>),
+}
+
+impl Engine {
+    /// Makes a checkpoint's weights ready.
+    ///
+    /// # Errors
+    ///
+    /// A device has no room for them, or cannot compute.
+    pub fn new(processor: &Processor, checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+        Ok(match processor {
+            Processor::Cpu(level) => Self::cpu(Cpu::new(*level), checkpoint),
+            #[cfg(feature = "cuda")]
+            Processor::Cuda(gpus) => Self(Kind::Cuda(Gathering::new(gpus.models(checkpoint)?))),
+        })
+    }
+
+    /// A model on the CPU, whatever the backend's precision.
+    pub fn cpu(backend: Cpu, checkpoint: &Checkpoint) -> Self {
+        Self(Kind::Cpu(Model::new(backend, checkpoint)))
+    }
+
+    /// What the checkpoint's configuration says.
+    pub fn config(&self) -> &Config {
+        match &self.0 {
+            Kind::Cpu(model) => model.config(),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.first().config(),
+        }
+    }
+
+    /// As [`Model::width`].
+    pub fn width(&self) -> usize {
+        self.config().d_model * strands(self.config().rcps.as_ref())
+    }
+
+    /// As [`Model::is_causal`].
+    pub fn is_causal(&self) -> bool {
+        self.config().is_causal()
+    }
+
+    /// As [`Model::work`].
+    pub fn work(&self, len: u64) -> u64 {
+        len * (self.config().n_layer * strands(self.config().rcps.as_ref())) as u64
+    }
+
+    /// Working memory for passes of this model; on a GPU it stays empty.
+    pub fn scratch(&self) -> Scratch<f32> {
+        Scratch::new(self.config())
+    }
+
+    /// As [`Model::encode`]. It breaks, too, where a device has failed: see [`failure`](Self::failure).
+    ///
+    /// A GPU takes no heed of the chunking. It hands over what it gives of a sequence when the sequences that it passes
+    /// together are through, unless it passes one alone.
+    pub fn encode(
+        &self,
+        ids: &[u8],
+        chunking: Chunking,
+        request: &Request<'_>,
+        scratch: &mut Scratch<f32>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        match &self.0 {
+            Kind::Cpu(model) => model.encode(ids, chunking, request, scratch, observer),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.encode(ids, request, observer),
+        }
+    }
+
+    /// As [`Model::feed`]; as [`encode`](Self::encode) where a device has failed, after which the state is of no use.
+    pub fn feed(
+        &self,
+        state: &mut State<f32>,
+        ids: &[u8],
+        request: &Request<'_>,
+        scratch: &mut Scratch<f32>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        match &self.0 {
+            Kind::Cpu(model) => model.feed(state, ids, request, scratch, observer),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.feed(state, ids, request, observer),
+        }
+    }
+
+    /// As [`Model::initial_state`].
+    pub fn initial_state(&self) -> Option<State<f32>> {
+        match &self.0 {
+            Kind::Cpu(model) => model.initial_state(),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.first().initial_state(),
+        }
+    }
+
+    /// Positions that a causal model is best fed at a time, of so many: at least 1.
+    pub fn chunk_positions(&self, chunking: Chunking, length: usize) -> usize {
+        match &self.0 {
+            Kind::Cpu(model) => model.chunk_positions(chunking, length),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(_) => length.clamp(1, CUDA_CHUNK),
+        }
+    }
+
+    /// Why passes break, where it is a device that has failed.
+    pub fn failure(&self) -> Option<EngineError> {
+        match &self.0 {
+            Kind::Cpu(_) => None,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.failure(),
+        }
+    }
+
+    /// Whether calls of several threads are passed together.
+    pub fn gathers(&self) -> bool {
+        match &self.0 {
+            Kind::Cpu(_) => false,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(_) => true,
+        }
+    }
+
+    /// Whether a sequence of this length keeps all that computes busy by itself.
+    pub fn is_filled_by(&self, length: usize) -> bool {
+        match &self.0 {
+            Kind::Cpu(_) => length >= Crew::<()>::LONG,
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => models.at_once(length) == 1,
+        }
+    }
+
+    /// How so many sequences of about this length are best divided among threads, of which there are so many to compute
+    /// with: by all together where one keeps them busy or there are fewer than threads, else side by side.
+    ///
+    /// On a GPU it is twice as many as are passed at once, whatever the threads: while one half is passed, the other takes
+    /// what it was given.
+    pub fn lanes(&self, length: usize, sequences: usize, threads: NonZeroUsize) -> Lanes {
+        if self.is_filled_by(length) {
+            return Lanes::Together;
+        }
+        match &self.0 {
+            Kind::Cpu(_) if sequences < threads.get() => Lanes::Together,
+            Kind::Cpu(_) => Lanes::SideBySide(threads),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda(models) => {
+                let lanes = models.at_once(length).saturating_mul(2).min(MOST_LANES);
+                Lanes::SideBySide(NonZeroUsize::new(lanes).unwrap_or(NonZeroUsize::MIN))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Runner for CudaModel {
+    fn batch(&self, length: usize) -> usize {
+        self.batch(length)
+    }
+
+    fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: gather::Take<'_>) -> gather::Passed {
+        self.encode(sequences, request, take).map_err(|error| failed(self, error))
+    }
+
+    fn feed(
+        &self,
+        states: &mut [&mut State<f32>],
+        sequences: &[&[u8]],
+        request: &Request<'_>,
+        take: gather::Take<'_>,
+    ) -> gather::Passed {
+        self.feed(states, sequences, request, take).map_err(|error| failed(self, error))
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn failed(model: &CudaModel, error: CudaError) -> EngineError {
+    EngineError::of(model.device(), error)
+}

@@ -1,0 +1,351 @@
+//! Calls of many threads, passed together.
+//!
+//! ```text
+//! threads          encode ─┐                              ┌─ its own observer, on its own thread
+//!                  encode ─┼─ queue ─ the oldest leads: ──┼─ …
+//!                  encode ─┘          passes its likes    └─ …
+//! ```
+//!
+//! A call waits in a queue. When a runner is free, the thread of the oldest call leads: it takes the calls that ask for the
+//! same as its own, as many as the runner passes at once, and runs them. Each of their threads then goes through a copy of
+//! what its sequence gave, while the next calls are run. So a runner never waits for observers, and calls that came while
+//! it was busy are run together. A call that is run alone, as a long sequence is, gets what it is given as it comes, and
+//! nothing is copied.
+//!
+//! Only the oldest call's thread may lead, and it is woken whenever a runner becomes free or its call becomes the oldest: so
+//! somebody always leads where there is something to run, and the thread that leads runs its own call.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::EngineError;
+use crate::cuda::Piece;
+use crate::output::{Observer, Request, Tap};
+use crate::stream::State;
+
+mod pieces;
+
+use pieces::{Kept, hand_over};
+
+/// Receives what a pass gives of each of its sequences.
+pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> ControlFlow<()>;
+
+/// Whether a pass was broken off, or failed.
+pub(super) type Passed = Result<ControlFlow<()>, EngineError>;
+
+/// Passes sequences of one length together.
+pub(super) trait Runner {
+    /// How many sequences of a length are passed together at most: at least 1.
+    fn batch(&self, length: usize) -> usize;
+
+    /// Passes whole sequences.
+    fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: Take<'_>) -> Passed;
+
+    /// Passes sequences on from states.
+    fn feed(
+        &self,
+        states: &mut [&mut State<f32>],
+        sequences: &[&[u8]],
+        request: &Request<'_>,
+        take: Take<'_>,
+    ) -> Passed;
+}
+
+/// Runners and the calls that wait for them.
+#[derive(Debug)]
+pub(super) struct Gathering<R> {
+    runners: Vec<R>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The oldest first.
+    waiting: VecDeque<Call>,
+    /// Of calls that have been run, until their threads fetch them.
+    answers: HashMap<Ticket, Answer>,
+    /// Runners that are free.
+    free: Vec<usize>,
+    failure: Option<EngineError>,
+    next: Ticket,
+}
+
+type Ticket = u64;
+
+/// What a thread asks for.
+#[derive(Debug)]
+struct Call {
+    caller: Caller,
+    kind: CallKind,
+    ids: Vec<u8>,
+    /// Of a call that goes on from a state.
+    state: Option<State<f32>>,
+}
+
+/// Who is to be woken when a call has been run, or may lead.
+#[derive(Clone, Debug)]
+struct Caller {
+    ticket: Ticket,
+    woken: Arc<Condvar>,
+}
+
+/// Calls of one kind can be run together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct CallKind {
+    length: usize,
+    is_fed: bool,
+    taps: Vec<Tap>,
+    logits: bool,
+}
+
+/// What a call gets; nothing of one that was not run.
+type Answer = Option<Given>;
+
+/// What a pass gave of a sequence.
+#[derive(Debug, Default)]
+struct Given {
+    pieces: Vec<Kept>,
+    state: Option<State<f32>>,
+}
+
+impl<R: Runner> Gathering<R> {
+    /// # Panics
+    ///
+    /// Panics if there is no runner.
+    pub(super) fn new(runners: Vec<R>) -> Self {
+        assert!(!runners.is_empty(), "expected a runner");
+        let free = (0..runners.len()).rev().collect();
+        Self { runners, queue: Mutex::new(Queue { free, ..Queue::default() }) }
+    }
+
+    /// Any of the runners.
+    pub(super) fn first(&self) -> &R {
+        &self.runners[0]
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = &R> {
+        self.runners.iter()
+    }
+
+    /// How many sequences of a length all runners pass at once.
+    pub(super) fn at_once(&self, length: usize) -> usize {
+        self.each().fold(0, |sum: usize, runner| sum.saturating_add(runner.batch(length).max(1)))
+    }
+
+    /// The first error of a runner. All calls break from then on.
+    pub(super) fn failure(&self) -> Option<EngineError> {
+        self.lock().failure.clone()
+    }
+
+    /// Passes a sequence.
+    pub(super) fn encode(
+        &self,
+        ids: &[u8],
+        request: &Request<'_>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        if ids.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.call(ids, None, request, observer)
+    }
+
+    /// Passes the next positions of a sequence and advances the state past them.
+    pub(super) fn feed(
+        &self,
+        state: &mut State<f32>,
+        ids: &[u8],
+        request: &Request<'_>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        if ids.is_empty() {
+            return observer.advanced(0);
+        }
+        self.call(ids, Some(state), request, observer)
+    }
+
+    fn call(
+        &self,
+        ids: &[u8],
+        mut state: Option<&mut State<f32>>,
+        request: &Request<'_>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        let kind = CallKind {
+            length: ids.len(),
+            is_fed: state.is_some(),
+            taps: request.taps.to_vec(),
+            logits: request.logits,
+        };
+        let mut queue = self.lock();
+        let taken = state.as_mut().map(|state| state.take());
+        let caller = queue.add(kind, ids, taken)?;
+        loop {
+            if let Some(answer) = queue.answers.remove(&caller.ticket) {
+                drop(queue);
+                return settle(answer, state, observer);
+            }
+            if let Some((runner, calls)) = queue.lead(&caller, |runner, length| self.runners[runner].batch(length)) {
+                drop(queue);
+                let lead = Lead { gathering: self, runner, unanswered: Vec::new() };
+                match <[Call; 1]>::try_from(calls) {
+                    Ok([call]) => return lead.run_alone(call, state, observer),
+                    Err(calls) => lead.run(calls),
+                }
+                queue = self.lock();
+                continue;
+            }
+            queue = caller.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that can panic is done under the lock but asking for memory.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Adds a call, unless no call is run any more.
+    fn add(&mut self, kind: CallKind, ids: &[u8], state: Option<State<f32>>) -> ControlFlow<(), Caller> {
+        if self.failure.is_some() {
+            return ControlFlow::Break(());
+        }
+        let caller = Caller { ticket: self.next, woken: Arc::default() };
+        self.next += 1;
+        self.waiting.push_back(Call { caller: caller.clone(), kind, ids: ids.to_vec(), state });
+        ControlFlow::Continue(caller)
+    }
+
+    /// A runner and the calls that it is to run, the caller's own first; `None` if the caller is not to lead now.
+    fn lead(&mut self, caller: &Caller, batch: impl Fn(usize, usize) -> usize) -> Option<(usize, Vec<Call>)> {
+        let oldest = self.waiting.front().filter(|call| call.caller.ticket == caller.ticket)?;
+        let runner = self.free.pop()?;
+        let kind = oldest.kind.clone();
+        let most = batch(runner, kind.length).max(1);
+        let mut calls = Vec::new();
+        let mut others = VecDeque::with_capacity(self.waiting.len());
+        for call in self.waiting.drain(..) {
+            match calls.len() < most && call.kind == kind {
+                true => calls.push(call),
+                false => others.push_back(call),
+            }
+        }
+        self.waiting = others;
+        self.wake_leader();
+        Some((runner, calls))
+    }
+
+    /// Wakes the thread that is to lead next, if one can.
+    fn wake_leader(&self) {
+        if let (Some(oldest), false) = (self.waiting.front(), self.free.is_empty()) {
+            oldest.caller.woken.notify_one();
+        }
+    }
+
+    fn answer(&mut self, caller: &Caller, answer: Answer) {
+        self.answers.insert(caller.ticket, answer);
+        caller.woken.notify_one();
+    }
+
+    /// Runs no call any more.
+    fn fail(&mut self, error: EngineError) {
+        self.failure.get_or_insert(error);
+        for call in std::mem::take(&mut self.waiting) {
+            self.answer(&call.caller, None);
+        }
+    }
+}
+
+/// A thread that runs calls. When it is done, however that comes, the runner is free and every call has its answer.
+struct Lead<'a, R: Runner> {
+    gathering: &'a Gathering<R>,
+    runner: usize,
+    unanswered: Vec<Caller>,
+}
+
+impl<R: Runner> Lead<'_, R> {
+    /// Runs calls of one kind, and keeps what each is given.
+    fn run(mut self, calls: Vec<Call>) {
+        self.unanswered = calls.iter().map(|call| call.caller.clone()).collect();
+        let kind = calls[0].kind.clone();
+        let (ids, states): (Vec<Vec<u8>>, Vec<Option<State<f32>>>) =
+            calls.into_iter().map(|call| (call.ids, call.state)).unzip();
+        let sequences: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        let mut given: Vec<Given> = states.into_iter().map(|state| Given { state, ..Given::default() }).collect();
+        let mut pieces: Vec<Vec<Kept>> = sequences.iter().map(|_| Vec::new()).collect();
+        let mut states: Vec<&mut State<f32>> = given.iter_mut().filter_map(|given| given.state.as_mut()).collect();
+        let passed = self.pass(&kind, &sequences, &mut states, &mut |i, piece| {
+            pieces[i].push(Kept::of(piece));
+            ControlFlow::Continue(())
+        });
+        for (given, pieces) in given.iter_mut().zip(pieces) {
+            given.pieces = pieces;
+        }
+        let mut queue = self.gathering.lock();
+        match passed {
+            Ok(ControlFlow::Continue(())) => {
+                for (caller, given) in self.unanswered.drain(..).zip(given) {
+                    queue.answer(&caller, Some(given));
+                }
+            }
+            Ok(ControlFlow::Break(())) => {}
+            Err(error) => queue.fail(error),
+        }
+    }
+
+    /// Runs the thread's own call, and hands over what it is given as it comes.
+    fn run_alone(
+        self,
+        call: Call,
+        state: Option<&mut State<f32>>,
+        observer: &mut dyn Observer<f32>,
+    ) -> ControlFlow<()> {
+        let mut state = state.zip(call.state).map(|(state, taken)| {
+            *state = taken;
+            state
+        });
+        let mut states: Vec<&mut State<f32>> = state.as_deref_mut().into_iter().collect();
+        let take: Take<'_> = &mut |_, piece| hand_over(piece, observer);
+        match self.pass(&call.kind, &[&call.ids], &mut states, take) {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.gathering.lock().fail(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn pass(&self, kind: &CallKind, sequences: &[&[u8]], states: &mut [&mut State<f32>], take: Take<'_>) -> Passed {
+        let runner = &self.gathering.runners[self.runner];
+        let request = Request { taps: &kind.taps, logits: kind.logits };
+        match kind.is_fed {
+            true => runner.feed(states, sequences, &request, take),
+            false => runner.encode(sequences, &request, take),
+        }
+    }
+}
+
+impl<R: Runner> Drop for Lead<'_, R> {
+    fn drop(&mut self) {
+        let mut queue = self.gathering.lock();
+        queue.free.push(self.runner);
+        for caller in self.unanswered.drain(..) {
+            queue.answer(&caller, None);
+        }
+        queue.wake_leader();
+    }
+}
+
+/// Takes what a call was given, on its own thread.
+fn settle(answer: Answer, state: Option<&mut State<f32>>, observer: &mut dyn Observer<f32>) -> ControlFlow<()> {
+    let Some(given) = answer else { return ControlFlow::Break(()) };
+    if let Some((state, advanced)) = state.zip(given.state) {
+        *state = advanced;
+    }
+    given.pieces.into_iter().try_for_each(|piece| hand_over(piece.view(), observer))
+}
+
+#[cfg(test)]
+mod tests;
