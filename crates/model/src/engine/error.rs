@@ -16,7 +16,8 @@ pub struct EngineError {
 
 #[cfg(feature = "cuda")]
 impl EngineError {
-    pub(super) fn of(device: &Device, error: CudaError) -> Self {
+    /// The failure of a device.
+    pub fn of(device: &Device, error: &CudaError) -> Self {
         Self { device: format!("cuda:{}", device.ordinal()), reason: error.to_string() }
     }
 

@@ -70,6 +70,16 @@ impl Gpus {
         }
     }
 
+    /// The first device.
+    pub fn first(&self) -> &Device {
+        &self.devices[0]
+    }
+
+    /// How they compute.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     /// Whether there is code for a model on a GPU.
     pub fn compute(config: &Config) -> bool {
         matches!(config.mixer, MixerConfig::Mamba(_))
@@ -87,7 +97,7 @@ impl Gpus {
     pub(super) fn models(&self, checkpoint: &Checkpoint) -> Result<Vec<CudaModel>, EngineError> {
         let model = |device: &Device| {
             let model = CudaModel::new(device.clone(), self.arithmetic, checkpoint);
-            model.map_err(|error| EngineError::of(device, error))
+            model.map_err(|error| EngineError::of(device, &error))
         };
         self.devices.iter().map(model).collect()
     }

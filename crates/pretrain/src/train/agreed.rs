@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use longstrand_kernels::{Cpu, simd::Level};
-use longstrand_model::Watch;
+use longstrand_model::{Processor, Watch};
 
-use super::{TrainError, facts::Inputs};
+use super::{TrainError, TrainingProcessor, facts::Inputs};
 use crate::{
     collectives::Collectives,
     config::{ConfigFile, Settings, resolve},
@@ -15,7 +14,7 @@ use crate::{
 /// own, which rank 0 alone may be able to read.
 pub(super) fn settings<C>(
     own: Option<Settings>,
-    level: Level,
+    processor: &Processor,
     path: &Path,
     ranks: &mut C,
 ) -> Result<Settings, TrainError>
@@ -30,9 +29,9 @@ where
         None => resolve(None, Some(ConfigFile { path, text: &String::from_utf8_lossy(&of_rank_0) }), &[])?,
     };
     ranks.agree("the settings", settings.to_toml()?.as_bytes())?;
-    // Two levels may be one in a precision.
-    let level = Cpu::with_precision(level, settings.run.precision.into()).level();
-    ranks.agree("the vector instructions (LONGSTRAND_SIMD)", level.to_string().as_bytes())?;
+    // Two levels of vector instructions may be one in a precision.
+    let processor = TrainingProcessor::new(processor, settings.run.precision.into());
+    ranks.agree("what is computed on (--device, LONGSTRAND_SIMD)", processor.to_string().as_bytes())?;
     Ok(settings)
 }
 

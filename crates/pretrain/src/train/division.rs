@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use longstrand_model::{Crew, train::TrainScratch};
+use longstrand_model::{Crew, Watch, train::TrainScratch};
+
+use super::TrainError;
+use crate::objective::Batch;
 
 /// The most groups of a rank's windows.
 const MOST_GROUPS: u32 = 32;
@@ -48,6 +51,35 @@ impl Division {
     /// Bases of all windows.
     pub(super) fn bases(&self) -> u64 {
         u64::from(self.windows) * self.length
+    }
+}
+
+/// A rank's windows of a step, and how they are come by.
+pub(super) struct Windows<'a, R> {
+    pub(super) read: &'a R,
+    pub(super) watch: &'a dyn Watch,
+    /// The whole step's windows.
+    pub(super) step: Division,
+    /// This rank's, and the first of them.
+    pub(super) own: Division,
+    pub(super) first: u32,
+}
+
+impl<R> Windows<'_, R>
+where
+    R: Fn(u32) -> Result<Batch, TrainError> + Sync,
+{
+    /// One of the rank's windows.
+    pub(super) fn read(&self, index: u32) -> Result<Batch, TrainError> {
+        let batch = (self.read)(self.first + index)?;
+        assert_eq!(batch.ids.len() as u64, self.own.length, "a window of the step's length");
+        Ok(batch)
+    }
+
+    /// The bases that the first so many windows are told as: their own, and their part of those that other ranks work on
+    /// meanwhile.
+    pub(super) fn bases(&self, windows: u32) -> u64 {
+        (u128::from(self.step.bases()) * u128::from(windows) / u128::from(self.own.windows)) as u64
     }
 }
 

@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_kernels::{Backend, Cpu, backend::Precision};
+use longstrand_kernels::backend::Precision;
 use longstrand_model::Watch;
 use longstrand_seq::digest::{FileDigest, digests};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Plan, TrainError};
+use super::{Plan, TrainError, TrainingProcessor};
 use crate::config::Settings;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,7 +24,7 @@ pub(super) struct Inputs(Vec<(PathBuf, FileDigest)>);
 #[derive(Deserialize)]
 struct Facts {
     version: String,
-    simd: String,
+    processor: String,
     ranks: usize,
     inputs: Vec<Input>,
 }
@@ -54,7 +54,13 @@ impl Inputs {
     }
 
     /// Compares them with those that a run was begun with, and warns of what would change the last bits.
-    pub(super) fn check(&self, facts: &Path, cpu: Cpu, ranks: usize, watch: &dyn Watch) -> Result<(), TrainError> {
+    pub(super) fn check(
+        &self,
+        facts: &Path,
+        processor: &TrainingProcessor,
+        ranks: usize,
+        watch: &dyn Watch,
+    ) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
         let before: Facts = serde_json::from_slice(&text)
             .map_err(|error| TrainError::io("read", facts)(io::Error::new(io::ErrorKind::InvalidData, error)))?;
@@ -73,7 +79,7 @@ impl Inputs {
         }
         let changes = [
             (format!("longstrand {}", before.version), format!("longstrand {VERSION}")),
-            (format!("{} instructions", before.simd), format!("{} instructions", cpu.level())),
+            (before.processor, processor.to_string()),
             (format!("{} ranks", before.ranks), format!("{ranks} ranks")),
         ];
         for (begun_with, goes_on) in changes.iter().filter(|(before, now)| before != now) {
@@ -87,7 +93,7 @@ impl Inputs {
 }
 
 /// The text of `run.json`.
-pub(super) fn text(plan: &Plan, inputs: &Inputs, cpu: Cpu) -> String {
+pub(super) fn text(plan: &Plan, inputs: &Inputs, processor: &TrainingProcessor) -> String {
     let input = |(path, file): &(PathBuf, FileDigest)| json!({ "path": path, "sha256": file.sha256 });
     let splits: Value = plan.data.splits.iter().map(|(split, size)| (split.to_string(), Value::from(*size))).collect();
     let pool = |pool: &crate::sample::PoolSummary| {
@@ -101,14 +107,14 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, cpu: Cpu) -> String {
             "skipped_bases": pool.skipped_bases,
         })
     };
-    let precision = match cpu.precision() {
+    let precision = match processor.precision() {
         Precision::Full => "f32",
         Precision::Bf16 => "bf16",
     };
     let facts = json!({
         "program": "longstrand",
         "version": VERSION,
-        "simd": cpu.level().to_string(),
+        "processor": processor.to_string(),
         "precision": precision,
         "ranks": plan.ranks,
         "parameters": plan.parameters,

@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::{Difference, Watch, checkpoint::NewFolder};
 use longstrand_table::Existing;
 
@@ -44,8 +43,8 @@ pub struct Pretraining {
     pub from: Option<String>,
     /// Threads to compute with. They change no bit.
     pub threads: NonZeroUsize,
-    /// Vector instructions, which do.
-    pub level: Level,
+    /// What is computed on, which does; of several GPUs the first.
+    pub processor: Processor,
     /// Bytes of memory that may be used, where it is known.
     pub available_memory: Option<u64>,
 }
@@ -104,7 +103,7 @@ impl Pretraining {
         }
         let path = self.folder.join("config.toml");
         let own = if leads { Some(self.chosen(&path)?) } else { self.settings.clone() };
-        let settings = agreed::settings(own, self.level, &path, ranks)?;
+        let settings = agreed::settings(own, &self.processor, &path, ranks)?;
         let mut prepared = self.prepare(&settings, ranks.world_size())?;
         prepared.plan.check()?;
         let folder = if leads { Some(self.open(&settings)?) } else { None };
@@ -143,14 +142,14 @@ impl Pretraining {
         let has_steps = folder.has_run() && !folder.steps()?.is_empty();
         let is_known = folder.has_run() && (has_steps || folder.facts().is_file());
         if is_known {
-            inputs.check(&folder.facts(), prepared.learner.backend(), prepared.plan.ranks, watch)?;
+            inputs.check(&folder.facts(), prepared.learner.processor(), prepared.plan.ranks, watch)?;
         }
         if self.existing == Existing::Replace {
             folder.clear()?;
         }
         write(folder.config(), settings.to_toml()?)?;
         if !is_known {
-            write(folder.facts(), facts::text(&prepared.plan, inputs, prepared.learner.backend()))?;
+            write(folder.facts(), facts::text(&prepared.plan, inputs, prepared.learner.processor()))?;
         }
         folder.make_checkpoints()?;
         let running = self.restore(&folder, &mut prepared.learner)?;
@@ -187,7 +186,7 @@ impl Pretraining {
     }
 
     fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
-        let cpu = Cpu::with_precision(self.level, settings.run.precision.into());
+        let processor = TrainingProcessor::new(&self.processor, settings.run.precision.into());
         let mut data = Data::open(settings)?;
         let training = data.training(settings)?;
         let config = settings.model_config()?;
@@ -195,13 +194,13 @@ impl Pretraining {
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let summary = data.summary(&training);
         let processes = (ranks, self.threads);
-        let plan = Plan::new(settings, summary, (&config, &weights), processes, cpu, self.available_memory)?;
+        let plan = Plan::new(settings, summary, (&config, &weights), processes, &processor, self.available_memory)?;
         let validator = match settings.validation.every {
             0 => None,
             _ => Some(Validator {
                 batches: data.fixed(Split::Valid, settings).map_err(TrainError::Validation)?,
                 windows: settings.validation.windows,
-                cpu,
+                processor: processor.clone(),
                 threads: self.threads,
             }),
         };
@@ -211,7 +210,7 @@ impl Pretraining {
             validator.batches.read(&mut data.sources, 0, 0..1)?;
         }
         let clip = settings.optimizer.clip;
-        let learner = Learner::new(cpu, config, weights, settings.optimizer(), clip, self.threads);
+        let learner = Learner::new(processor, config, weights, settings.optimizer(), clip, self.threads);
         Ok(Prepared { plan, training, validator, learner, sources: data.sources, schedule: settings.schedule()? })
     }
 

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 
-use longstrand_kernels::{Backend, Cpu, backend::Precision};
 use longstrand_model::{
     Chunking, Model,
     checkpoint::{TensorSpec, Weights},
@@ -11,7 +10,7 @@ use longstrand_model::{
 };
 use serde::Serialize;
 
-use super::{Division, TrainError};
+use super::{Division, TrainError, TrainingProcessor};
 use crate::{collectives::Buckets, config::Settings, data::DataSummary};
 
 /// Bytes of a parameter, of its gradient, and of each of its two moments.
@@ -60,20 +59,25 @@ impl PlannedMemory {
         self.state + self.windows + self.gradients + self.sums + self.passing
     }
 
-    /// What a step takes at this division of a rank's windows, of a model with so many parameters.
+    /// What a step takes at this division of a rank's windows, of a model with so many parameters. On a GPU windows are in
+    /// its own memory, and one set of gradients is brought to the host.
     pub fn of_step(
         config: &Config,
-        precision: Precision,
+        processor: &TrainingProcessor,
         parameters: u64,
         division: Division,
         threads: NonZeroUsize,
     ) -> Self {
         let length = usize::try_from(division.length).unwrap_or(usize::MAX);
-        let train = TrainMemory::of::<f32>(config, precision, Chunking::Auto, length);
+        let train = TrainMemory::of::<f32>(config, processor.precision(), Chunking::Auto, length);
+        let (scratches, sets) = match processor.is_host() {
+            true => (division.at_a_time(threads), division.gradient_sets(threads)),
+            false => (0, 2),
+        };
         Self {
             state: 3 * FLOAT * parameters,
-            windows: division.at_a_time(threads) as u64 * train.scratch(),
-            gradients: division.gradient_sets(threads) as u64 * train.gradients,
+            windows: scratches as u64 * train.scratch(),
+            gradients: sets as u64 * train.gradients,
             sums: 0,
             // The weights made ready are given back before the sums are put in the layout of the parameters.
             passing: train.weights.max(FLOAT * parameters),
@@ -104,7 +108,7 @@ impl Plan {
         data: DataSummary,
         (config, weights): (&Config, &Weights),
         (ranks, threads): (usize, NonZeroUsize),
-        cpu: Cpu,
+        processor: &TrainingProcessor,
         available_memory: Option<u64>,
     ) -> Result<Self, TrainError> {
         let lengths = settings.lengths()?;
@@ -116,14 +120,14 @@ impl Plan {
         divisions.iter().try_for_each(|&(from_step, division)| check_windows(from_step, division, ranks))?;
         let parameters = weights.parameter_count();
         let shares = divisions.iter().map(|(_, division)| division.largest_share(ranks));
-        let each = shares.map(|share| PlannedMemory::of_step(config, cpu.precision(), parameters, share, threads));
+        let each = shares.map(|share| PlannedMemory::of_step(config, processor, parameters, share, threads));
         let mut memory = each.fold(PlannedMemory::default(), PlannedMemory::or_more);
         memory.sums = sums(weights, ranks);
         // A copy of the weights, their bytes twice, and those of the moments twice.
         memory.passing = memory.passing.max(7 * FLOAT * parameters);
-        if settings.validation.every > 0 {
+        if let (1.., TrainingProcessor::Cpu(cpu)) = (settings.validation.every, processor) {
             let length = usize::try_from(settings.validation_length()?).unwrap_or(usize::MAX);
-            let model = Model::of_weights(cpu, config.clone(), weights);
+            let model = Model::of_weights(*cpu, config.clone(), weights);
             let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
             memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
         }
@@ -232,7 +236,7 @@ mod tests {
         let data = DataSummary { contigs: 1, bases: 1, splits: Vec::new(), pools: Vec::new() };
         let threads = NonZeroUsize::new(threads).unwrap();
         let cpu = Cpu::with_precision(Level::detect().unwrap(), settings.run.precision.into());
-        Plan::new(&settings, data, (&config, &weights), (ranks, threads), cpu, available)
+        Plan::new(&settings, data, (&config, &weights), (ranks, threads), &cpu.into(), available)
     }
 
     #[test]

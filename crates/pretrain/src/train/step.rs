@@ -18,7 +18,12 @@ use longstrand_model::{
 };
 use rayon::ThreadPoolBuildError;
 
-use super::{Division, TrainError, division::share};
+#[cfg(feature = "cuda")]
+use super::gpu::GpuPasses;
+use super::{
+    Division, TrainError, TrainingProcessor,
+    division::{Windows, share},
+};
 use crate::{
     collectives::{Buckets, CollectiveError, Collectives},
     objective::Batch,
@@ -27,12 +32,14 @@ use crate::{
 
 /// A model that learns, with all that it needs for it.
 pub struct Learner {
-    backend: Cpu,
+    processor: TrainingProcessor,
     config: Config,
     weights: Weights,
     optimizer: AdamW,
     clip: f64,
     crew: Crew<TrainScratch<f32>>,
+    #[cfg(feature = "cuda")]
+    gpu: GpuPasses,
     sets: Vec<Gradients<f32>>,
     /// Which gradients ranks sum together.
     buckets: Buckets,
@@ -55,7 +62,7 @@ pub struct StepGradients {
 impl Learner {
     /// A model with an optimizer that has not moved yet.
     pub fn new(
-        backend: Cpu,
+        processor: impl Into<TrainingProcessor>,
         config: Config,
         weights: Weights,
         options: AdamWOptions,
@@ -64,14 +71,26 @@ impl Learner {
     ) -> Self {
         let specs = TensorSpec::all(&config);
         let optimizer = AdamW::new(options, specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice())));
-        let crew = Crew::new(threads, TrainScratch::new(&config, backend.precision()));
+        let processor = processor.into();
+        let crew = Crew::new(threads, TrainScratch::new(&config, processor.precision()));
         let buckets = Buckets::new(&weights.tensors().iter().map(|x| x.len()).collect::<Vec<_>>(), Buckets::BYTES);
-        Self { backend, config, weights, optimizer, clip, crew, sets: Vec::new(), buckets }
+        Self {
+            processor,
+            config,
+            weights,
+            optimizer,
+            clip,
+            crew,
+            #[cfg(feature = "cuda")]
+            gpu: GpuPasses::default(),
+            sets: Vec::new(),
+            buckets,
+        }
     }
 
     /// What it is computed on.
-    pub fn backend(&self) -> Cpu {
-        self.backend
+    pub fn processor(&self) -> &TrainingProcessor {
+        &self.processor
     }
 
     /// The model's configuration.
@@ -140,16 +159,37 @@ impl Learner {
     {
         let windows = share(division.windows, ranks.rank(), ranks.world_size());
         let own = Division { windows: windows.end - windows.start, ..division };
-        let threads = self.crew.threads();
-        while self.sets.len() < own.gradient_sets(threads) {
-            self.sets.push(Gradients::new(&self.config, &self.weights));
+        let pass = Windows { read: &read, watch, step: division, own, first: windows.start };
+        match self.processor {
+            TrainingProcessor::Cpu(cpu) => self.pass_on_cpu(cpu, &pass),
+            #[cfg(feature = "cuda")]
+            TrainingProcessor::Cuda { .. } => {
+                self.make_sets(1);
+                let Self { processor, config, weights, gpu, crew, sets, .. } = self;
+                crew.install(|| gpu.gradients((processor, config, weights), &pass, &mut sets[0]))?
+            }
         }
-        let Self { backend, config, weights, crew, sets, .. } = self;
-        let trainee = crew.install(|| Trainee::new(*backend, config, weights))?;
-        let pass = Pass { trainee: &trainee, read: &read, watch, step: division, own, first: windows.start };
-        match own.at_a_time(threads) {
+    }
+
+    fn pass_on_cpu<R>(&mut self, cpu: Cpu, windows: &Windows<'_, R>) -> Result<Loss, TrainError>
+    where
+        R: Fn(u32) -> Result<Batch, TrainError> + Sync,
+    {
+        let threads = self.crew.threads();
+        self.make_sets(windows.own.gradient_sets(threads));
+        let Self { config, weights, crew, sets, .. } = self;
+        let trainee = crew.install(|| Trainee::new(cpu, config, weights))?;
+        let pass = Pass { trainee: &trainee, windows };
+        match windows.own.at_a_time(threads) {
             1 => pass.one_by_one(crew, sets),
             _ => pass.side_by_side(crew, sets),
+        }
+    }
+
+    /// Makes sure that there are so many sets of gradients.
+    fn make_sets(&mut self, count: usize) {
+        while self.sets.len() < count {
+            self.sets.push(Gradients::new(&self.config, &self.weights));
         }
     }
 
@@ -226,13 +266,7 @@ impl StepGradients {
 /// A rank's passes of a step.
 struct Pass<'a, R> {
     trainee: &'a Trainee<Cpu>,
-    read: &'a R,
-    watch: &'a dyn Watch,
-    /// The whole step's windows.
-    step: Division,
-    /// This rank's, and the first of them.
-    own: Division,
-    first: u32,
+    windows: &'a Windows<'a, R>,
 }
 
 impl<R> Pass<'_, R>
@@ -243,7 +277,7 @@ where
     fn one_by_one(&self, crew: &mut Crew<TrainScratch<f32>>, sets: &mut [Gradients<f32>]) -> Result<Loss, TrainError> {
         let (first, rest) = sets.split_first_mut().expect("a step has a group");
         let mut loss = Loss::default();
-        let jobs = self.own.groups().enumerate().collect();
+        let jobs = self.windows.own.groups().enumerate().collect();
         crew.together(jobs, |(i, windows): (usize, Range<u32>), scratch| {
             let of_group = match rest.first_mut().filter(|_| i > 0) {
                 None => self.group(windows, scratch, first)?,
@@ -265,8 +299,8 @@ where
         crew: &mut Crew<TrainScratch<f32>>,
         sets: &mut [Gradients<f32>],
     ) -> Result<Loss, TrainError> {
-        let mut losses = vec![Loss::default(); self.own.n_groups() as usize];
-        let jobs = self.own.groups().zip(sets.iter_mut().zip(&mut losses)).collect();
+        let mut losses = vec![Loss::default(); self.windows.own.n_groups() as usize];
+        let jobs = self.windows.own.groups().zip(sets.iter_mut().zip(&mut losses)).collect();
         crew.side_by_side(jobs, |(windows, (set, loss)): (Range<u32>, (&mut Gradients<f32>, &mut Loss)), scratch| {
             *loss = self.group(windows, scratch, set)?;
             Ok::<(), TrainError>(())
@@ -284,12 +318,13 @@ where
         set: &mut Gradients<f32>,
     ) -> Result<Loss, TrainError> {
         set.zero();
-        let (mut loss, tokens) = (Loss::default(), self.step.bases() as f64);
+        let of = self.windows;
+        let (mut loss, tokens) = (Loss::default(), of.step.bases() as f64);
         for index in windows {
-            let batch = (self.read)(self.first + index)?;
-            assert_eq!(batch.ids.len() as u64, self.own.length, "a window of the step's length");
+            let batch = of.read(index)?;
             let example = Example { ids: &batch.ids, labels: &batch.labels, weights: batch.weights.as_deref() };
-            let mut meter = Meter::new(self.watch, self.bases(index), self.trainee.work(self.own.length));
+            let bases = of.bases(index + 1) - of.bases(index);
+            let mut meter = Meter::new(of.watch, bases, self.trainee.work(of.own.length));
             match self.trainee.gradients(&example, tokens, Chunking::Auto, scratch, set, &mut meter) {
                 ControlFlow::Continue(of_window) => {
                     loss = loss.and(of_window.expect("what is pretrained is a language model"));
@@ -298,12 +333,5 @@ where
             }
         }
         Ok(loss)
-    }
-
-    /// The bases that a window is told as: its own, and its part of those that other ranks work on meanwhile.
-    fn bases(&self, index: u32) -> u64 {
-        let up_to =
-            |index: u32| (u128::from(self.step.bases()) * u128::from(index) / u128::from(self.own.windows)) as u64;
-        up_to(index + 1) - up_to(index)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use longstrand_kernels::Cpu;
-use longstrand_model::{Engine, Watch};
+use longstrand_model::Watch;
 
-use super::{TrainError, Validation, division::share, saved, step::Learner};
+use super::{TrainError, TrainingProcessor, Validation, division::share, saved, step::Learner};
 use crate::{
     batch::Batches,
     collectives::Collectives,
@@ -23,7 +22,7 @@ pub(super) struct Validator {
     pub(super) batches: Batches,
     pub(super) windows: u32,
     /// What the model learns on, so that it is measured as it learns.
-    pub(super) cpu: Cpu,
+    pub(super) processor: TrainingProcessor,
     pub(super) threads: NonZeroUsize,
 }
 
@@ -64,7 +63,7 @@ impl Validator {
         watch: &dyn Watch,
     ) -> Result<Tally, TrainError> {
         let checkpoint = saved::model(learner)?;
-        let evaluator = Evaluator::new(Engine::cpu(self.cpu, &checkpoint), &checkpoint, self.threads);
+        let evaluator = Evaluator::new(self.processor.engine(&checkpoint)?, &checkpoint, self.threads);
         let mut evaluator = evaluator.expect("what is pretrained is a language model");
         let mut tally = Tally::default();
         let at_a_time = (BATCH / self.batches.sampler().length(0)).clamp(1, u64::from(u32::MAX)) as u32;
