@@ -85,7 +85,7 @@ impl Embedder {
 
     /// Tokens that a window of `n` positions, padding included, gives.
     pub(crate) fn tokens(&self, n: usize) -> usize {
-        n + usize::from(tokens::appended(&self.vocabulary, &self.options).is_some())
+        n.saturating_add(usize::from(tokens::appended(&self.vocabulary, &self.options).is_some()))
     }
 
     /// Bytes that a pass over a short window of `n` bases takes.

@@ -21,9 +21,9 @@ mod chunking;
 mod sweep;
 
 pub use chunking::Chunking;
-#[cfg(feature = "cuda")]
-pub(crate) use chunking::WINDOW_COPIES;
 pub(crate) use chunking::longest;
+#[cfg(feature = "cuda")]
+pub(crate) use chunking::{LONGEST_WINDOW, WINDOW_COPIES};
 pub(crate) use sweep::Sweep;
 
 impl<B: Backend> Model<B> {

@@ -16,6 +16,8 @@ use crate::crew::{Crew, Lanes};
 #[cfg(feature = "cuda")]
 use crate::cuda::CudaModel;
 use crate::encode::Chunking;
+#[cfg(feature = "cuda")]
+use crate::encode::LONGEST_WINDOW;
 use crate::model::Model;
 use crate::output::{Observer, Request};
 use crate::scratch::Scratch;
@@ -50,7 +52,7 @@ pub struct Engine(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Cpu(Model<Cpu>),
+    Cpu(Box<Model<Cpu>>),
     /// A model on each device.
     #[cfg(feature = "cuda")]
     Cuda(Gathering<CudaModel>),
@@ -72,7 +74,7 @@ impl Engine {
 
     /// A model on the CPU, whatever the backend's precision.
     pub fn cpu(backend: Cpu, checkpoint: &Checkpoint) -> Self {
-        Self(Kind::Cpu(Model::new(backend, checkpoint)))
+        Self(Kind::Cpu(Box::new(Model::new(backend, checkpoint))))
     }
 
     /// What the checkpoint's configuration says.
@@ -208,7 +210,7 @@ impl Engine {
 #[cfg(feature = "cuda")]
 impl Runner for CudaModel {
     fn batch(&self, length: usize) -> usize {
-        self.batch(length)
+        self.batch(length.min(LONGEST_WINDOW as usize))
     }
 
     fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: gather::Take<'_>) -> gather::Passed {

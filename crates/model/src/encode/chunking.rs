@@ -21,7 +21,7 @@ const BIDIRECTIONAL_CHUNK: usize = 64 * TILE;
 pub(crate) const WINDOW_COPIES: u64 = 3;
 
 /// The longest window that is reckoned with: what is asked for may be a slip, and is not to overflow.
-const LONGEST_WINDOW: u64 = 1 << 40;
+pub(crate) const LONGEST_WINDOW: u64 = 1 << 40;
 
 /// How many positions are worked on at a time. The choice changes memory and speed, and no result: multiples of
 /// [`TILE`] give the same bits, other sizes the same up to rounding.

@@ -302,11 +302,11 @@ impl<R: Runner> Lead<'_, R> {
         state: Option<&mut State<f32>>,
         observer: &mut dyn Observer<f32>,
     ) -> ControlFlow<()> {
-        let mut state = state.zip(call.state).map(|(state, taken)| {
+        let state = state.zip(call.state).map(|(state, taken)| {
             *state = taken;
             state
         });
-        let mut states: Vec<&mut State<f32>> = state.as_deref_mut().into_iter().collect();
+        let mut states: Vec<&mut State<f32>> = state.into_iter().collect();
         let take: Take<'_> = &mut |_, piece| hand_over(piece, observer);
         match self.pass(&call.kind, &[&call.ids], &mut states, take) {
             Ok(flow) => flow,

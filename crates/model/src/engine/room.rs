@@ -1,9 +1,9 @@
 //! How much memory passes take, and whether there is as much.
 
 use super::{Engine, Kind};
-#[cfg(feature = "cuda")]
-use crate::encode::WINDOW_COPIES;
 use crate::encode::{Chunking, longest};
+#[cfg(feature = "cuda")]
+use crate::encode::{LONGEST_WINDOW, WINDOW_COPIES};
 
 /// A window that takes more memory than there is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +63,7 @@ impl Engine {
             Kind::Cuda(models) => models.each().try_for_each(|model| {
                 let device = model.device();
                 let free = device.free_bytes().ok().map(|free| free + device.memory().cached);
-                let bytes = |length| model.pass_bytes(usize::try_from(length).unwrap_or(usize::MAX));
+                let bytes = |length: u64| model.pass_bytes(length.min(LONGEST_WINDOW) as usize);
                 check(length, free, "GPU memory", bytes)
             }),
         }
