@@ -105,7 +105,7 @@ pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
     let Steps { learner, division, .. } = &steps;
     let parameters = learner.weights().parameter_count();
     let planned =
-        PlannedMemory::of_step(learner.config(), learner.backend().precision(), parameters, *division, threads).total();
+        PlannedMemory::of_step(learner.config(), learner.processor(), parameters, *division, threads).total();
     let peak = machine::resident("VmHWM")?;
     println!("{}", json!({ "baseline": baseline, "peak": peak, "planned": planned, "seconds": seconds }));
     Ok(())

@@ -85,7 +85,7 @@ fn train(folder: &std::path::Path, level: Level) -> anyhow::Result<Trained> {
         existing: Existing::Refuse,
         from: None,
         threads: threads(),
-        level,
+        processor: level.into(),
         available_memory: None,
     };
     Ok(run.run(&mut Alone::default(), &Unwatched)?)

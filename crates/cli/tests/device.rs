@@ -52,7 +52,7 @@ fn a_gpu_that_is_not_there_is_one_line_and_code_1() {
     let folder = folder();
     for command in COMMANDS {
         for (device, shown) in
-            [("cuda", "cuda:0"), ("cuda:3", "cuda:3"), ("cuda:0,1", "cuda:0,1"), ("cuda:all", "cuda:all")]
+            [("cuda", "cuda:0"), ("cuda:3", "cuda:3"), ("cuda:0,1", "cuda:0,1"), ("all", "all")]
         {
             let message = refused(&folder, &format!("{command} --device {device}"), ERROR);
             let reason = message.strip_prefix(&format!("--device {shown}: ")).unwrap_or_else(|| panic!("{message}"));
@@ -86,7 +86,7 @@ fn names_that_are_no_device_are_refused() {
         let output = run(&folder, &format!("embed g.fa -o out.parquet --device {device}"));
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(USAGE), "{message}");
-        let expected = "expected auto, cpu, cuda, cuda:N, several as cuda:0,1, or cuda:all";
+        let expected = "expected auto, cpu, cuda, cuda:N, several as cuda:0,1, or all";
         assert!(message.contains(expected), "{message}");
     }
 }

@@ -230,5 +230,5 @@ impl Runner for CudaModel {
 
 #[cfg(feature = "cuda")]
 fn failed(model: &CudaModel, error: CudaError) -> EngineError {
-    EngineError::of(model.device(), error)
+    EngineError::of(model.device(), &error)
 }

@@ -30,7 +30,7 @@ pub enum Precision {
 }
 
 /// What `--device` takes.
-const EXPECTED: &str = "expected auto, cpu, cuda, cuda:N, several as cuda:0,1, or cuda:all";
+const EXPECTED: &str = "expected auto, cpu, cuda, cuda:N, several as cuda:0,1, or all";
 
 impl FromStr for Device {
     type Err = &'static str;
@@ -40,7 +40,7 @@ impl FromStr for Device {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(vec![0])),
-            "cuda:all" => Ok(Self::EveryCuda),
+            "all" => Ok(Self::EveryCuda),
             other => other.strip_prefix("cuda:").and_then(numbers).map(Self::Cuda).ok_or(EXPECTED),
         }
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Device {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
-            Self::EveryCuda => f.write_str("cuda:all"),
+            Self::EveryCuda => f.write_str("all"),
             Self::Cuda(numbers) => {
                 let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
                 write!(f, "cuda:{}", numbers.join(","))
@@ -90,12 +90,12 @@ mod tests {
             ("cuda", Device::Cuda(vec![0])),
             ("cuda:3", Device::Cuda(vec![3])),
             ("cuda:0,2", Device::Cuda(vec![0, 2])),
-            ("cuda:all", Device::EveryCuda),
+            ("all", Device::EveryCuda),
         ] {
             assert_eq!(text.parse(), Ok(device.clone()));
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        for wrong in ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:0,", "cuda:0,0", "cpu:0"] {
+        for wrong in ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:all", "cuda:0,", "cuda:0,0", "cpu:0"] {
             assert_eq!(wrong.parse::<Device>(), Err(EXPECTED), "{wrong}");
         }
     }

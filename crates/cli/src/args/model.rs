@@ -18,7 +18,7 @@ pub struct ModelArgs {
     /// [default: the built-in model]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Where to compute: auto (a GPU where there is one that can be used), cpu, cuda, cuda:N, several as cuda:0,1, or cuda:all
+    /// Where to compute: auto (a GPU where there is one that can be used), cpu, cuda, cuda:N, several as cuda:0,1, or all
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: Device,
     /// How numbers are held and multiplied on a GPU; the CPU computes in f32

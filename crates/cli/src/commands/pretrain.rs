@@ -5,7 +5,6 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use longstrand_kernels::simd::Level;
 use longstrand_pretrain::collectives::{World, join};
 use longstrand_pretrain::config::{ConfigFile, Flag, PRESETS, Settings, resolve};
 use longstrand_pretrain::train::{Plan, Pretraining, TrainError, Trained};
@@ -13,10 +12,12 @@ use longstrand_table::Existing;
 use toml::Value;
 
 use crate::args::number::{above_zero, size};
-use crate::args::{ExistingArgs, GeneralOptions};
+use crate::args::device::Precision;
+use crate::args::{Device, ExistingArgs, GeneralOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::{Memory, format_memory};
+use crate::machine::processor::Chosen;
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -49,6 +50,10 @@ pub struct Options {
     /// Print the settings and what the run would do and take, and stop
     #[arg(long)]
     dry_run: bool,
+    /// Where to compute: auto (a GPU where there is one that can be used), cpu, cuda or cuda:N; of several, as cuda:0,1 or all,
+    /// each rank of a machine takes its own
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: Device,
     #[command(flatten)]
     settings: SettingArgs,
 }
@@ -158,21 +163,40 @@ fn train(options: Options, world: &World, general: &GeneralOptions) -> anyhow::R
 impl Options {
     fn job(&self, world: &World, general: &GeneralOptions) -> anyhow::Result<Pretraining> {
         let available = Memory::detect().map(|memory| memory.available);
+        let settings = self.settings.resolve(self.of_run().as_deref())?;
+        let chosen = self.processor(settings.as_ref(), world)?;
+        if world.rank == 0 {
+            chosen.tell(general);
+        }
         // What ranks of one machine are not given to each, they share.
         let shared = || NonZeroUsize::new(general.threads().get() / world.local_size).unwrap_or(NonZeroUsize::MIN);
         Ok(Pretraining {
-            settings: self.settings.resolve(self.of_run().as_deref())?,
+            settings,
             folder: self.output.clone(),
             existing: self.existing.existing(),
             from: self.from.clone(),
             threads: general.threads.unwrap_or_else(shared),
-            level: Level::detect()?,
+            processor: chosen.processor,
             available_memory: available.map(|bytes| bytes / world.local_size as u64),
         })
     }
 }
 
 impl Options {
+    /// Opens what this rank computes on. The precision is a setting.
+    fn processor(&self, settings: Option<&Settings>, world: &World) -> anyhow::Result<Chosen> {
+        let of_run = || {
+            let path = self.of_run()?;
+            let text = fs::read_to_string(&path).ok()?;
+            resolve(None, Some(ConfigFile { path: &path, text: &text }), &[]).ok()
+        };
+        let config = match settings {
+            Some(settings) => Some(settings.model_config()?),
+            None => of_run().and_then(|settings| settings.model_config().ok()),
+        };
+        Chosen::of_rank(&self.device, Precision::F32, config.as_ref(), world.local_rank)
+    }
+
     /// The settings of the run that is to go on, if there is one.
     fn of_run(&self) -> Option<PathBuf> {
         let path = self.output.join("config.toml");

@@ -27,8 +27,30 @@ impl Chosen {
     /// - The CPU does not compute in the precision.
     pub fn of(device: &Device, precision: Precision, model: &Config) -> anyhow::Result<Self> {
         match device {
+            Device::Cuda(numbers) => gpu::open(numbers, precision).map_err(|problem| problem.of(device)),
+            Device::EveryCuda => {
+                let opened = gpu::all().and_then(|numbers| gpu::open(&numbers, precision));
+                opened.map_err(|problem| problem.of(device))
+            }
+            Device::Cpu | Device::Auto => Self::of_rank(device, precision, Some(model), 0),
+        }
+    }
+
+    /// As [`Self::of`] for one of several processes on a machine, which share its GPUs; nothing may be known of the model.
+    ///
+    /// # Errors
+    ///
+    /// As `of`.
+    pub fn of_rank(
+        device: &Device,
+        precision: Precision,
+        model: Option<&Config>,
+        local_rank: usize,
+    ) -> anyhow::Result<Self> {
+        let own = |numbers: Vec<usize>| gpu::open(&[numbers[local_rank % numbers.len()]], precision);
+        match device {
             Device::Cpu => Self::cpu(precision, None),
-            Device::Auto => match gpu::open(&[0], precision).and_then(|gpus| gpu::able(gpus, model)) {
+            Device::Auto => match gpu::all().and_then(own).and_then(|gpus| gpu::able(gpus, model)) {
                 Ok(gpus) => Ok(Self { note: Some(format!("computing on {}", gpus.shown)), ..gpus }),
                 Err(gpu::Problem { reason, is_there }) => {
                     let chosen = Self::cpu(precision, Some(&reason))?;
@@ -36,11 +58,8 @@ impl Chosen {
                     Ok(Self { note, ..chosen })
                 }
             },
-            Device::Cuda(numbers) => gpu::open(numbers, precision).map_err(|problem| problem.of(device)),
-            Device::EveryCuda => {
-                let opened = gpu::all().and_then(|numbers| gpu::open(&numbers, precision));
-                opened.map_err(|problem| problem.of(device))
-            }
+            Device::Cuda(numbers) => own(numbers.clone()).map_err(|problem| problem.of(device)),
+            Device::EveryCuda => gpu::all().and_then(own).map_err(|problem| problem.of(device)),
         }
     }
 
@@ -112,8 +131,8 @@ mod gpu {
     }
 
     /// The same, if there is code for the model.
-    pub(super) fn able(gpus: Chosen, model: &Config) -> Result<Chosen, Problem> {
-        match Gpus::compute(model) {
+    pub(super) fn able(gpus: Chosen, model: Option<&Config>) -> Result<Chosen, Problem> {
+        match model.is_none_or(Gpus::compute) {
             true => Ok(gpus),
             false => Err(Problem { reason: "there is no code for this model on a GPU".into(), is_there: true }),
         }
@@ -148,7 +167,7 @@ mod gpu {
         Ok(Vec::new())
     }
 
-    pub(super) fn able(gpus: Chosen, _: &Config) -> Result<Chosen, Problem> {
+    pub(super) fn able(gpus: Chosen, _: Option<&Config>) -> Result<Chosen, Problem> {
         Ok(gpus)
     }
 

@@ -13,6 +13,8 @@ pub struct World {
     pub size: usize,
     /// How many of them share this process's machine.
     pub local_size: usize,
+    /// Which of these it is, from 0.
+    pub local_rank: usize,
     /// The name or the address of rank 0's machine.
     pub host: String,
     /// The port that rank 0 listens at.
@@ -28,12 +30,13 @@ impl World {
 
     /// A single process.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1, local_size: 1, host: String::new(), port: 0, patience: Self::PATIENCE }
+        Self { rank: 0, size: 1, local_size: 1, local_rank: 0, host: String::new(), port: 0, patience: Self::PATIENCE }
     }
 
     /// Reads `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT`, as launchers set them, and `LONGSTRAND_RANK_TIMEOUT`,
     /// seconds. Without the first two this process is alone, and with one rank it needs no others. `LOCAL_WORLD_SIZE` is 1
-    /// where it is missing.
+    /// where it is missing, and
+    /// `LOCAL_RANK` then the remainder of the rank.
     ///
     /// Where torchrun's agent listens at `MASTER_PORT` itself (`TORCHELASTIC_USE_AGENT_STORE`), the next port is taken.
     ///
@@ -78,8 +81,13 @@ impl World {
             parse("LOCAL_WORLD_SIZE", Some(value), &expected, |local_size| (1..=size).contains(local_size))
         });
         let local_size = local_size.transpose()?.unwrap_or(1);
+        let local_rank = variable("LOCAL_RANK").map(|value| {
+            let expected = format!("a whole number from 0 to {}", local_size - 1);
+            parse("LOCAL_RANK", Some(value), &expected, |&local_rank| local_rank < local_size)
+        });
+        let local_rank = local_rank.transpose()?.unwrap_or(rank % local_size);
         let is_taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
-        Ok(Self { rank, size, local_size, host, port: port + u16::from(is_taken), patience })
+        Ok(Self { rank, size, local_size, local_rank, host, port: port + u16::from(is_taken), patience })
     }
 
     /// Where rank 0 is found, for messages.

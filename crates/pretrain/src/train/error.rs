@@ -297,6 +297,12 @@ impl From<DigestError> for TrainError {
     }
 }
 
+impl From<EngineError> for TrainError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
 impl From<Halt> for TrainError {
     fn from(halt: Halt) -> Self {
         match halt {

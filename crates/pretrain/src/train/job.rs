@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longstrand_model::{Difference, Watch, checkpoint::NewFolder};
+use longstrand_model::{Difference, Processor, Watch, checkpoint::NewFolder};
 use longstrand_table::Existing;
 
 use super::{
-    Plan, TrainError, Validation, agreed,
+    Plan, TrainError, TrainingProcessor, Validation, agreed,
     facts::{self, Inputs},
     folder::{RunFolder, checkpoint_name, step_of},
     given::{Start, give},

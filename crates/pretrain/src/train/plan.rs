@@ -215,7 +215,7 @@ fn sums(weights: &Weights, ranks: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use longstrand_kernels::simd::Level;
+    use longstrand_kernels::{Cpu, simd::Level};
     use longstrand_seq::Vocabulary;
 
     use super::*;

@@ -9,7 +9,7 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
-use longstrand_kernels::{Backend, Cpu};
+use longstrand_kernels::Cpu;
 use longstrand_model::{
     Chunking, Crew, Meter, Watch,
     checkpoint::{TensorSpec, Weights},
