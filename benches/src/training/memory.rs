@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use longstrand_kernels::{Backend, simd::Level};
+use longstrand_kernels::simd::Level;
 use longstrand_pretrain::{
     config::{Flag, Settings},
     train::PlannedMemory,

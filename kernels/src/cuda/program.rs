@@ -1,7 +1,9 @@
 //! What is compiled: sources of the rooms.
 
 use super::{Architecture, sums};
-use crate::{causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, selective_scan, silu_gate};
+use crate::{
+    causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, selective_scan, silu_gate, ssd,
+};
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
 /// [`programs`].
@@ -64,6 +66,10 @@ pub fn programs() -> Vec<&'static Program> {
         &selective_scan::cuda::BACKWARD_F32,
         &selective_scan::cuda::BACKWARD_BF16,
         &silu_gate::cuda::PROGRAM,
+        &ssd::cuda::PROGRAM_F32,
+        &ssd::cuda::PROGRAM_BF16,
+        &ssd::cuda::BACKWARD_F32,
+        &ssd::cuda::BACKWARD_BF16,
         &sums::PROGRAM,
     ]
 }

@@ -63,6 +63,8 @@
 use crate::{GradRows, Rows, RowsMut, Write};
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod reference;
 #[cfg(test)]
 mod tests;

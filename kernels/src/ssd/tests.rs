@@ -8,6 +8,8 @@ use crate::{
 };
 
 mod backward;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 /// Heads, channels of a head, states, groups, and the limit of Δ.
 #[derive(Clone, Copy, Debug)]
