@@ -104,8 +104,7 @@ pub(crate) fn run_case(index: usize) -> anyhow::Result<()> {
     stepped?;
     let Steps { learner, division, .. } = &steps;
     let parameters = learner.weights().parameter_count();
-    let planned =
-        PlannedMemory::of_step(learner.config(), learner.processor(), parameters, *division, threads).total();
+    let planned = PlannedMemory::of_step(learner.config(), learner.processor(), parameters, *division, threads).total();
     let peak = machine::resident("VmHWM")?;
     println!("{}", json!({ "baseline": baseline, "peak": peak, "planned": planned, "seconds": seconds }));
     Ok(())

@@ -51,9 +51,7 @@ const COMMANDS: [&str; 5] = [
 fn a_gpu_that_is_not_there_is_one_line_and_code_1() {
     let folder = folder();
     for command in COMMANDS {
-        for (device, shown) in
-            [("cuda", "cuda:0"), ("cuda:3", "cuda:3"), ("cuda:0,1", "cuda:0,1"), ("all", "all")]
-        {
+        for (device, shown) in [("cuda", "cuda:0"), ("cuda:3", "cuda:3"), ("cuda:0,1", "cuda:0,1"), ("all", "all")] {
             let message = refused(&folder, &format!("{command} --device {device}"), ERROR);
             let reason = message.strip_prefix(&format!("--device {shown}: ")).unwrap_or_else(|| panic!("{message}"));
             let reasons =

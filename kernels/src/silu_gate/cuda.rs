@@ -8,7 +8,7 @@ pub(crate) static PROGRAM: Program = Program::new(
     &["silu_gate_forward_f32", "silu_gate_forward_bf16", "silu_gate_backward_f32", "silu_gate_backward_bf16"],
 );
 
-/// See the [module](super).
+/// See the [module](super). Without `x` what is in `out` is gated in place.
 ///
 /// # Errors
 ///
@@ -17,11 +17,18 @@ pub(crate) static PROGRAM: Program = Program::new(
 /// # Panics
 ///
 /// Panics if the shapes differ.
-pub fn forward<T: Real>(x: TimeRowsMut<'_, T>, z: TimeRows<'_, T>) -> Result<(), CudaError> {
-    assert_eq!(x.shape(), z.shape(), "shapes of x and the gate");
+pub fn forward<T: Real>(
+    x: Option<TimeRows<'_, T>>,
+    z: TimeRows<'_, T>,
+    out: TimeRowsMut<'_, T>,
+) -> Result<(), CudaError> {
+    assert_eq!(out.shape(), z.shape(), "shapes of the output and the gate");
+    if let Some(x) = &x {
+        assert_eq!(x.shape(), z.shape(), "shapes of x and the gate");
+    }
     let Pieces { segments, grid } = Pieces::new(z.shape());
     let name = format!("silu_gate_forward_{}", T::NAME);
-    let launch = z.device().launch(&PROGRAM, &name, grid)?.rows_mut(x).rows(z);
+    let launch = z.device().launch(&PROGRAM, &name, grid)?.optional_rows(x).rows(z).rows_mut(out);
     let launch = launch.value(z.len() as i64).value(z.channels() as u32).value(segments as u32);
     // SAFETY: the arguments are the kernel's, and it keeps to the shape that all rows have.
     unsafe { launch.run() }

@@ -1,17 +1,19 @@
-// Gating by SiLU over time-contiguous rows: see mod.rs. A thread has eight positions of a channel.
+// Gating by SiLU over time-contiguous rows: see mod.rs. A thread has eight positions of a channel. Without x the output is
+// gated in place.
 #include "common.cuh"
 
 template <typename T>
-__device__ __forceinline__ void forward(T* x, Strides xs, const T* z, Strides zs, i64 len, u32 channels, u32 segments) {
+__device__ __forceinline__ void forward(const T* x, Strides xs, const T* z, Strides zs, T* out, Strides os, i64 len,
+                                        u32 channels, u32 segments) {
     const Piece at = piece(channels, segments);
     if (at.start >= len) return;
-    T* x_row = row_of(x, xs, at.batch, at.channel);
     float values[8], gates[8];
-    load_part(x_row, at.start, len, true, values);
+    T* out_row = row_of(out, os, at.batch, at.channel);
+    load_part(x ? row_of(x, xs, at.batch, at.channel) : out_row, at.start, len, true, values);
     load_part(row_of(z, zs, at.batch, at.channel), at.start, len, true, gates);
 #pragma unroll
     for (int j = 0; j < 8; j++) values[j] *= silu(gates[j]);
-    store_part(x_row, at.start, len, true, values);
+    store_part(out_row, at.start, len, true, values);
 }
 
 template <typename T>
@@ -34,9 +36,9 @@ __device__ __forceinline__ void backward(const T* x, Strides xs, const T* z, Str
 }
 
 #define KERNELS(NAME, T)                                                                                               \
-    extern "C" __global__ void silu_gate_forward_##NAME(T* x, Strides xs, const T* z, Strides zs, i64 len,             \
-                                                        u32 channels, u32 segments) {                                  \
-        forward(x, xs, z, zs, len, channels, segments);                                                                \
+    extern "C" __global__ void silu_gate_forward_##NAME(const T* x, Strides xs, const T* z, Strides zs, T* out,        \
+                                                        Strides os, i64 len, u32 channels, u32 segments) {             \
+        forward(x, xs, z, zs, out, os, len, channels, segments);                                                       \
     }                                                                                                                  \
     extern "C" __global__ void silu_gate_backward_##NAME(const T* x, Strides xs, const T* z, Strides zs,               \
                                                          const T* d_out, Strides dos, T* d_x, Strides dxs, T* d_z,     \

@@ -95,7 +95,9 @@ mod tests {
             assert_eq!(text.parse(), Ok(device.clone()));
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        for wrong in ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:all", "cuda:0,", "cuda:0,0", "cpu:0"] {
+        for wrong in
+            ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:+1", "cuda:x", "cuda:all", "cuda:0,", "cuda:0,0", "cpu:0"]
+        {
             assert_eq!(wrong.parse::<Device>(), Err(EXPECTED), "{wrong}");
         }
     }

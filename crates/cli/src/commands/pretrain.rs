@@ -11,8 +11,8 @@ use longstrand_pretrain::train::{Plan, Pretraining, TrainError, Trained};
 use longstrand_table::Existing;
 use toml::Value;
 
-use crate::args::number::{above_zero, size};
 use crate::args::device::Precision;
+use crate::args::number::{above_zero, size};
 use crate::args::{Device, ExistingArgs, GeneralOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};

@@ -17,8 +17,9 @@ use crate::encode::spans;
 use crate::output::{Request, Tap};
 use crate::strand::Arrangement;
 
-/// Bytes that the working memory of a chunk may take.
-const WORKING_SET: usize = 512 << 20;
+/// Bytes that the working memory of a chunk may take: enough for 131,072 columns of the models of width 256, and for a pass over
+/// 1,048,576 bases of one with RCPS to take no more than 4 GB.
+const WORKING_SET: usize = 920 << 20;
 
 /// Cuts of sequences are multiples of so many positions: the scan's tiles are.
 const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
@@ -266,6 +267,15 @@ impl<T: Real> Executor<T> {
         let backwards = [sweep.backwards];
         let main = layer.branches[0].on(sweep.backwards);
         let zeros = || BranchState::zeros(&self.device, self.mixer(), 1);
+        if let [span] = sweep.spans {
+            let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
+            let mut states = layer.branches.iter().map(|_| zeros()).collect::<Result<Vec<_>, _>>()?;
+            states.iter().enumerate().try_for_each(|(branch, state)| entered(branch, 0, state))?;
+            normalize(layer, work, self.chunk(sweep, span, residual))?;
+            let rows = residual.view_mut().slice(self.elements(sweep, span));
+            layer.forward(self.how, stretch, work, rows, &mut states)?;
+            return Ok(advanced(span.len()));
+        }
         let mut kept = Vec::new();
         if layer.branches.len() > 1 {
             let mut state = zeros()?;

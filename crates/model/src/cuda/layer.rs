@@ -300,7 +300,7 @@ impl<T: Real> Layer<T> {
     }
 
     /// The output projection of a branch, `[used columns, D]`.
-    fn project_out(
+    pub(super) fn project_out(
         &self,
         how: Arithmetics,
         index: usize,

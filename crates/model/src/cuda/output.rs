@@ -94,12 +94,11 @@ impl<T: Real> Executor<T> {
         let width = self.config.vocab_size;
         let normed: Vec<Buffer<T>> = self.normed(streams)?;
         let logits = self.logits(head, &normed, streams.layout.used())?;
-        let mut host = vec![0.0; len * width];
+        let host = logits.view().to_vec()?;
         for i in 0..sequences {
-            let first = i * stride * width;
-            logits.view().slice(first..first + len * width).read(&mut host)?;
+            let rows = Rows::new(&host[i * stride * width..][..len * width], width);
             let start = output.starts[i] + streams.start as u64;
-            output.give(i, Piece::Logits { start, rows: Rows::new(&host, width) });
+            output.give(i, Piece::Logits { start, rows });
         }
         Ok(())
     }
@@ -120,15 +119,13 @@ impl<T: Real> Executor<T> {
     /// Hands rows over in the published form: the stream itself, or for RCPS slot a beside slot b.
     fn publish(&self, tap: Tap, streams: &Streams<'_>, output: &mut Output<'_>) -> Result<(), CudaError> {
         let (d, Layout { sequences, len, stride }) = (self.config.d_model, streams.layout);
-        let width = streams.strands.len() * d;
-        let mut host = vec![0.0; len * d];
-        let mut rows = vec![0.0; len * width];
+        let strands = streams.strands.iter().map(View::to_vec).collect::<Result<Vec<Vec<f32>>, _>>()?;
+        let of_sequence = |strand: usize, i: usize| &strands[strand][i * stride * d..][..len * d];
         let slots = self.arrangement(tap).slots();
+        let mut both = vec![0.0; if strands.len() == 2 { len * 2 * d } else { 0 }];
         for i in 0..sequences {
-            for (slot, &strand) in slots.iter().enumerate().take(streams.strands.len()) {
-                let strand = if streams.strands.len() == 1 { 0 } else { strand };
-                streams.strands[strand].slice(i * stride * d..(i * stride + len) * d).read(&mut host)?;
-                for (out, row) in rows.chunks_exact_mut(width).zip(host.chunks_exact(d)) {
+            for (slot, strand) in slots.into_iter().enumerate().take(both.len()) {
+                for (out, row) in both.chunks_exact_mut(2 * d).zip(of_sequence(strand, i).chunks_exact(d)) {
                     let half = &mut out[slot * d..(slot + 1) * d];
                     half.copy_from_slice(row);
                     if strand == 1 {
@@ -136,8 +133,9 @@ impl<T: Real> Executor<T> {
                     }
                 }
             }
+            let rows = if both.is_empty() { Rows::new(of_sequence(0, i), d) } else { Rows::new(&both, 2 * d) };
             let start = output.starts[i] + streams.start as u64;
-            output.give(i, Piece::Hidden { tap, start, rows: Rows::new(&rows, width) });
+            output.give(i, Piece::Hidden { tap, start, rows });
         }
         Ok(())
     }

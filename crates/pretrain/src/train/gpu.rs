@@ -66,4 +66,3 @@ impl GpuPasses {
 fn example(batch: &Batch) -> Example<'_, f32> {
     Example { ids: &batch.ids, labels: &batch.labels, weights: batch.weights.as_deref() }
 }
-

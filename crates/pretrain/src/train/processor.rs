@@ -5,9 +5,9 @@ use std::fmt;
 #[cfg(feature = "cuda")]
 use longstrand_kernels::cuda::Device;
 use longstrand_kernels::{Backend, Cpu, backend::Precision};
+use longstrand_model::{Engine, EngineError, Processor, checkpoint::Checkpoint};
 #[cfg(feature = "cuda")]
 use longstrand_model::{Gpus, cuda::Arithmetic};
-use longstrand_model::{Engine, EngineError, Processor, checkpoint::Checkpoint};
 
 /// What a model learns on, and in which precision.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ fn case<T: Real>(len: usize, channels: usize) -> [Vec<T>; 3] {
 
 fn forward<T: Real>(device: &Device, x: &[T], z: &[T], channels: usize) -> Vec<T> {
     let mut x = Timed::upload(device, x, BATCH, channels);
-    cuda::forward(x.rows_mut(), Timed::upload(device, z, BATCH, channels).rows()).unwrap();
+    cuda::forward(None, Timed::upload(device, z, BATCH, channels).rows(), x.rows_mut()).unwrap();
     x.download()
 }
 
@@ -71,8 +71,13 @@ fn the_gate_may_be_a_part_of_the_channels() {
     let both: Vec<f32> = x.chunks(4).zip(z.chunks(4)).flat_map(|(x, z)| [x, z].concat()).collect();
     let both = Timed::upload(&device, &both, BATCH, 8);
     let mut gated = Timed::upload(&device, &x, BATCH, 4);
-    cuda::forward(gated.rows_mut(), both.rows().part(4, 4)).unwrap();
-    assert_eq!(gated.download(), forward(&device, &x, &z, 4));
+    cuda::forward(None, both.rows().part(4, 4), gated.rows_mut()).unwrap();
+    let expected = forward(&device, &x, &z, 4);
+    assert_eq!(gated.download(), expected);
+    let from = Timed::upload(&device, &x, BATCH, 4);
+    let mut beside = Timed::upload(&device, &z, BATCH, 4);
+    cuda::forward(Some(from.rows()), both.rows().part(4, 4), beside.rows_mut()).unwrap();
+    assert_eq!(beside.download(), expected, "beside x");
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn positions_of_a_longer_sequence_are_gated_alone() {
     let [x, z, _] = case::<bf16>(100, 3);
     let (whole, z) = (forward(&device, &x, &z, 3), Timed::upload(&device, &z, BATCH, 3));
     let mut part = Timed::upload(&device, &x, BATCH, 3);
-    cuda::forward(part.rows_mut().positions(40, 27), z.rows().positions(40, 27)).unwrap();
+    cuda::forward(None, z.rows().positions(40, 27), part.rows_mut().positions(40, 27)).unwrap();
     for (i, got) in part.download().iter().enumerate() {
         let expected = if (40..67).contains(&(i / 3 % 100)) { whole[i] } else { x[i] };
         assert_eq!(*got, expected, "{i}");

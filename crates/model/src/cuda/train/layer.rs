@@ -7,12 +7,13 @@ use longstrand_kernels::linear::cuda::{self as linear, Matrix, MatrixMut, Positi
 use longstrand_kernels::{Write, causal_conv1d, norm, pointwise, selective_scan, silu_gate};
 
 use super::sums::{Sums, parts};
-use super::workspace::{Adjoints, Product, Trace};
+use super::workspace::{Adjoints, Product, Trace, Trail};
 use crate::checkpoint::{LayerWeights, LinearWeights, MambaWeights, MixerWeights};
 use crate::config::MambaConfig;
 use crate::cuda::layer::{Arithmetics, BranchState, Stretch};
 use crate::cuda::layout::Layout;
 use crate::cuda::weights::{Layer, Norm};
+use crate::cuda::workspace::Workspace;
 use crate::layer::Join;
 
 /// A chunk on its way back through a layer.
@@ -37,6 +38,75 @@ pub(super) struct LayerBackward<'a, T: Real> {
     pub(super) how: Arithmetics,
     pub(super) sums: &'a mut Sums,
     pub(super) work: &'a mut Adjoints<T>,
+    /// Whether the trail of all branches is there from the way forward.
+    pub(super) is_traced: bool,
+}
+
+/// Passes sequences through a layer whose branches share projections and leaves the trail for the way back; `normed` is what
+/// the norm gives, and `gated` is worked in.
+pub(super) fn forward_traced<T: Real>(
+    (layer, how): (&Layer<T>, Arithmetics),
+    stretch: Stretch<'_>,
+    work: &mut Workspace<T>,
+    trail: &mut Trail<T>,
+    states: &mut [BranchState],
+    residual: ViewMut<'_, f32>,
+) -> Result<(), CudaError> {
+    let layout = stretch.layout;
+    layer.project_into(how, 0, layout, &work.normed, &mut trail.xz)?;
+    for (i, state) in states.iter_mut().enumerate() {
+        let write = if i == 0 { Write::Set } else { Write::Add };
+        trail.walk((layer, how), i, i, stretch, state, write)?;
+    }
+    let z = trail.xz.channels(layout, how.mixer.d_inner..2 * how.mixer.d_inner);
+    silu_gate::cuda::forward(Some(trail.y.rows(layout)), z, work.y.rows_mut(layout))?;
+    layer.project_out(how, 0, layout, &work.y, residual, Write::Add)
+}
+
+impl<T: Real> Trail<T> {
+    /// Walks a branch for y before its gate, and keeps what its way back reads.
+    fn walk(
+        &mut self,
+        (layer, how): (&Layer<T>, Arithmetics),
+        index: usize,
+        trace: usize,
+        stretch: Stretch<'_>,
+        state: &mut BranchState,
+        write: Write,
+    ) -> Result<(), CudaError> {
+        let MambaConfig { d_inner, d_state, dt_rank, .. } = how.mixer;
+        let (branch, layout) = (&layer.branches[index], stretch.layout);
+        let Self { xz, y, traces } = self;
+        let Trace { u, selected, delta, borders } = &mut traces[trace];
+        let core = &branch.core;
+        for (sequences, backwards) in stretch.strands() {
+            core.convolve(how, branch.on(backwards), layout, sequences, xz, u, state)?;
+        }
+        core.select(how, layout, u, selected, delta)?;
+        borders.clear();
+        for (sequences, backwards) in stretch.strands() {
+            let (first, count) = (sequences.start, sequences.len());
+            let inputs = selective_scan::cuda::Inputs {
+                u: u.rows(layout).sequences(first, count),
+                delta: delta.rows(layout).sequences(first, count),
+                b: selected.channels(layout, dt_rank..dt_rank + d_state).sequences(first, count),
+            };
+            let output = selective_scan::cuda::Output {
+                c: selected.channels(layout, dt_rank + d_state..dt_rank + 2 * d_state).sequences(first, count),
+                z: None,
+                y: y.rows_mut(layout).sequences(first, count),
+                write,
+            };
+            let len = selective_scan::cuda::borders_len(count, layout.len, d_state, d_inner);
+            let mut border = xz.device().buffer::<f32>(len)?;
+            let ssm = state.scan_of(how.mixer, sequences);
+            let (params, direction) = (core.scan_params(), branch.on(backwards));
+            let at = Some(border.view_mut());
+            selective_scan::cuda::forward(&params, direction, &inputs, ssm, Some(output), at)?;
+            borders.push(border);
+        }
+        Ok(())
+    }
 }
 
 impl<T: Real> LayerBackward<'_, T> {
@@ -98,12 +168,14 @@ impl<T: Real> LayerBackward<'_, T> {
     ) -> Result<(), CudaError> {
         let (layout, stretch) = (passage.stretch.layout, passage.stretch);
         let owner = if self.layer.branches[branches.start].projections.is_some() { branches.start } else { 0 };
-        self.project(owner, layout)?;
         self.enter(owner, layout, d_out)?;
-        for i in branches.clone() {
-            let write = if i == branches.start { Write::Set } else { Write::Add };
-            let mut state = passage.entering[i].copy()?;
-            self.retrace(i, i - branches.start, stretch, &mut state, write)?;
+        if !self.is_traced {
+            self.project(owner, layout)?;
+            for i in branches.clone() {
+                let write = if i == branches.start { Write::Set } else { Write::Add };
+                let mut state = passage.entering[i].copy()?;
+                self.work.trail.walk((self.layer, self.how), i, i - branches.start, stretch, &mut state, write)?;
+            }
         }
         self.gate(layout)?;
         for i in branches.clone() {
@@ -117,8 +189,8 @@ impl<T: Real> LayerBackward<'_, T> {
 
     /// Computes x and z.
     fn project(&mut self, owner: usize, layout: Layout) -> Result<(), CudaError> {
-        let Adjoints { normed, xz, .. } = &mut *self.work;
-        self.layer.project_into(self.how, owner, layout, normed, xz)
+        let Adjoints { normed, trail, .. } = &mut *self.work;
+        self.layer.project_into(self.how, owner, layout, normed, &mut trail.xz)
     }
 
     /// From the gradient of the output to that of the gated y.
@@ -130,58 +202,14 @@ impl<T: Real> LayerBackward<'_, T> {
         self.how.columns(weight, d_out, self.work.d_y.matrix_mut(layout, 0..inner), Write::Set)
     }
 
-    /// Walks a branch again for y before its gate, and keeps what its way back reads.
-    fn retrace(
-        &mut self,
-        index: usize,
-        trace: usize,
-        stretch: Stretch<'_>,
-        state: &mut BranchState,
-        write: Write,
-    ) -> Result<(), CudaError> {
-        let MambaConfig { d_inner, d_state, dt_rank, .. } = self.how.mixer;
-        let (branch, layout) = (&self.layer.branches[index], stretch.layout);
-        let Adjoints { xz, y, traces, .. } = &mut *self.work;
-        let Trace { u, selected, delta, borders } = &mut traces[trace];
-        let core = &branch.core;
-        for (sequences, backwards) in stretch.strands() {
-            core.convolve(self.how, branch.on(backwards), layout, sequences, xz, u, state)?;
-        }
-        core.select(self.how, layout, u, selected, delta)?;
-        borders.clear();
-        for (sequences, backwards) in stretch.strands() {
-            let (first, count) = (sequences.start, sequences.len());
-            let inputs = selective_scan::cuda::Inputs {
-                u: u.rows(layout).sequences(first, count),
-                delta: delta.rows(layout).sequences(first, count),
-                b: selected.channels(layout, dt_rank..dt_rank + d_state).sequences(first, count),
-            };
-            let output = selective_scan::cuda::Output {
-                c: selected.channels(layout, dt_rank + d_state..dt_rank + 2 * d_state).sequences(first, count),
-                z: None,
-                y: y.rows_mut(layout).sequences(first, count),
-                write,
-            };
-            let len = selective_scan::cuda::borders_len(count, layout.len, d_state, d_inner);
-            let mut border = xz.device().buffer::<f32>(len)?;
-            let ssm = state.scan_of(self.how.mixer, sequences);
-            let direction = branch.on(backwards);
-            let params = core.scan_params();
-            let at = Some(border.view_mut());
-            selective_scan::cuda::forward(&params, direction, &inputs, ssm, Some(output), at)?;
-            borders.push(border);
-        }
-        Ok(())
-    }
-
     /// The gate's way back; y becomes what the output projection read.
     fn gate(&mut self, layout: Layout) -> Result<(), CudaError> {
         let inner = self.how.mixer.d_inner;
-        let Adjoints { xz, d_xz, y, d_y, d_q, .. } = &mut *self.work;
+        let Adjoints { trail: Trail { xz, y, .. }, d_xz, d_y, d_q, .. } = &mut *self.work;
         let z = xz.channels(layout, inner..2 * inner);
         let d_z = d_xz.channels_mut(layout, inner..2 * inner);
         silu_gate::cuda::backward(y.rows(layout), z, d_y.rows(layout), d_q.rows_mut(layout), d_z)?;
-        silu_gate::cuda::forward(y.rows_mut(layout), z)
+        silu_gate::cuda::forward(None, z, y.rows_mut(layout))
     }
 
     /// From the gradient of y before the gate to that of x, which is set or added to.
@@ -208,8 +236,8 @@ impl<T: Real> LayerBackward<'_, T> {
     ) -> Result<(), CudaError> {
         let MambaConfig { d_state: states, dt_rank, .. } = self.how.mixer;
         let (branch, layout) = (&self.layer.branches[index], stretch.layout);
-        let Adjoints { d_q, d_u, d_delta, d_selected, traces, .. } = &mut *self.work;
-        let Trace { u, selected, delta, borders } = &traces[trace];
+        let Adjoints { d_q, d_u, d_delta, d_selected, trail, .. } = &mut *self.work;
+        let Trace { u, selected, delta, borders } = &trail.traces[trace];
         let (b, c) = (dt_rank..dt_rank + states, dt_rank + states..dt_rank + 2 * states);
         for ((sequences, backwards), borders) in stretch.strands().zip(borders) {
             let (first, count) = (sequences.start, sequences.len());
@@ -250,8 +278,8 @@ impl<T: Real> LayerBackward<'_, T> {
         let (core, wide) = (&self.layer.branches[index].core, dt_rank + 2 * d_state);
         let of = mamba(&self.sums.places.weights.layers[self.index], index);
         let (of_dt, of_x) = (of.dt_proj.weight[0].clone(), of.x_proj[0].clone());
-        let Adjoints { d_u, d_delta, d_selected, traces, .. } = &mut *self.work;
-        let Trace { u, selected, .. } = &traces[trace];
+        let Adjoints { d_u, d_delta, d_selected, trail, .. } = &mut *self.work;
+        let Trace { u, selected, .. } = &trail.traces[trace];
 
         let dt_proj = Matrix::new(core.dt_proj.view(), d_inner, dt_rank, dt_rank).transposed();
         let low_rank = d_selected.matrix_mut(layout, 0..dt_rank);
@@ -280,7 +308,7 @@ impl<T: Real> LayerBackward<'_, T> {
     ) -> Result<(), CudaError> {
         let MambaConfig { d_inner, .. } = self.how.mixer;
         let (branch, layout) = (&self.layer.branches[index], stretch.layout);
-        let Adjoints { xz, d_xz, d_u, .. } = &mut *self.work;
+        let Adjoints { trail: Trail { xz, .. }, d_xz, d_u, .. } = &mut *self.work;
         for (sequences, backwards) in stretch.strands() {
             let (first, count) = (sequences.start, sequences.len());
             let x = xz.channels(layout, 0..d_inner).sequences(first, count);
@@ -322,7 +350,7 @@ impl<T: Real> LayerBackward<'_, T> {
             (weight[0].clone(), bias.as_ref().map(|bias| bias[0].clone()))
         };
         let ((in_weight, in_bias), (out_weight, out_bias)) = (place(&of.in_proj), place(&of.out_proj));
-        let Adjoints { normed, d_normed, xz: _, d_xz, y, .. } = &mut *self.work;
+        let Adjoints { normed, d_normed, d_xz, trail: Trail { y, .. }, .. } = &mut *self.work;
         for columns in layout.positions() {
             let rows = columns.start * d..columns.end * d;
             let d_rows = Matrix::new(d_out.slice(rows.clone()), columns.len(), d, d);

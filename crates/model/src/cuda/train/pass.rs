@@ -7,9 +7,9 @@ use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
 use longstrand_kernels::{Write, embedding, pointwise};
 
-use super::layer::{LayerBackward, NormBackward, NormPlace, Passage, add_gradient};
+use super::layer::{LayerBackward, NormBackward, NormPlace, Passage, add_gradient, forward_traced};
 use super::sums::Sums;
-use super::workspace::Adjoints;
+use super::workspace::{Adjoints, Trail};
 use crate::checkpoint::Weights;
 use crate::cuda::executor::{Executor, Sweep, chunk_layout, in_order};
 use crate::cuda::layer::{BranchState, Stretch};
@@ -17,12 +17,16 @@ use crate::cuda::layout::Layout;
 use crate::cuda::output::Streams;
 use crate::cuda::workspace::Workspace;
 use crate::encode::spans;
+use crate::layer::Join;
 use crate::strand::Arrangement;
 use crate::train::{Example, Gradients, IGNORED, Loss, WAY_BACK};
 use crate::watch::Meter;
 
 /// Bytes that the working memory of a chunk may take.
 const WORKING_SET: usize = 4 << 30;
+
+/// Trails may take one part in so many of the device's memory.
+const TRAILS: u64 = 2;
 
 const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
 
@@ -34,6 +38,8 @@ pub(super) struct Trainer<T: Real> {
     loss: LossSums,
     /// Columns of a chunk.
     pub(super) columns: usize,
+    /// Bytes that trails may take.
+    pub(super) room: usize,
 }
 
 /// What is kept of sequences on their way forward.
@@ -42,6 +48,8 @@ struct Kept<T: Real> {
     inputs: Vec<Buffer<T>>,
     /// The residual stream behind the last layer, `[strands, columns, D]`.
     streams: Buffer<f32>,
+    /// What every layer leaves for its way back, where there is room for it.
+    trails: Vec<Trail<T>>,
     /// What each branch of each layer entered each chunk with, layers and strands side by side; nothing of one chunk.
     entered: Vec<Vec<[Option<BranchState>; 2]>>,
 }
@@ -70,6 +78,7 @@ impl<T: Real> Trainer<T> {
             sums: Sums::new(&executor.device, &executor.config, weights)?,
             loss: LossSums::new(&executor.device)?,
             columns: (fit / TILE * TILE).max(TILE),
+            room: (executor.device.total_bytes() / TRAILS) as usize,
             executor,
         })
     }
@@ -150,7 +159,7 @@ impl<T: Real> Trainer<T> {
         }
         let columns = if cut.spans.len() == 1 { strands * cut.of_strand.columns() } else { cut.chunk };
         let mut work = Workspace::new(&executor.device, &executor.config, executor.mixer(), columns)?;
-        let mut kept = Kept { inputs: Vec::new(), streams, entered: Vec::new() };
+        let mut kept = Kept { inputs: Vec::new(), streams, trails: Vec::new(), entered: Vec::new() };
         for i in 0..executor.config.n_layer {
             let mut input = executor.device.buffer::<T>(strands * size)?;
             pointwise::cuda::convert(kept.streams.view(), input.view_mut())?;
@@ -177,10 +186,26 @@ impl<T: Real> Trainer<T> {
     ) -> Result<ControlFlow<()>, CudaError> {
         let (layer, backwards) = (&self.executor.weights.layers[index], self.backwards(index));
         let stretch = Stretch { layout: self.together(cut), backwards: &backwards };
-        let mut states = self.zero_states(index, stretch.layout.sequences)?;
+        let (how, mut states) = (self.executor.how, self.zero_states(index, stretch.layout.sequences)?);
         layer.normalize(work, input.view())?;
-        layer.forward(self.executor.how, stretch, work, kept.streams.view_mut(), &mut states)?;
+        if self.leaves_trails(stretch.layout) {
+            let (device, columns) = (&self.executor.device, stretch.layout.columns());
+            let mut trail = Trail::new(device, how.mixer, columns, states.len())?;
+            forward_traced((layer, how), stretch, work, &mut trail, &mut states, kept.streams.view_mut())?;
+            kept.trails.push(trail);
+        } else {
+            layer.forward(how, stretch, work, kept.streams.view_mut(), &mut states)?;
+        }
         Ok(meter.advance((stretch.layout.sequences * cut.of_strand.len) as u64))
+    }
+
+    /// Whether layers leave their trails for the way back, which are computed again otherwise.
+    fn leaves_trails(&self, layout: Layout) -> bool {
+        let layers = &self.executor.weights.layers;
+        let branches = layers[0].branches.len();
+        let bytes = Trail::<T>::bytes_per_column(self.executor.mixer(), branches) * layout.columns() * layers.len();
+        let is_shared = branches == 1 || layers[0].join == Join::SumBeforeProjection;
+        is_shared && bytes <= self.room
     }
 
     fn forward_in_chunks(
@@ -303,6 +328,7 @@ impl<T: Real> Trainer<T> {
         let (strands, size) = (self.executor.strands(), cut.of_strand.columns() * config.d_model);
         let is_together = cut.spans.len() == 1;
         let (columns, branches) = match is_together {
+            true if !kept.trails.is_empty() => (strands * cut.of_strand.columns(), 0),
             true => (strands * cut.of_strand.columns(), self.executor.weights.layers[0].branches.len()),
             false => (cut.chunk, 1),
         };
@@ -313,7 +339,7 @@ impl<T: Real> Trainer<T> {
             let input = kept.inputs.pop().expect("an input of each layer");
             let way = Way { index: i, cut, input: &input, d_out: &d_out };
             let flow = match is_together {
-                true => self.backward_together(&way, d_streams, &mut work, meter)?,
+                true => self.backward_together(&way, kept.trails.pop(), d_streams, &mut work, meter)?,
                 false => self.backward_in_chunks(&way, kept, d_streams, &mut work, meter)?,
             };
             if flow.is_break() {
@@ -335,10 +361,15 @@ impl<T: Real> Trainer<T> {
     fn backward_together(
         &mut self,
         way: &Way<'_, T>,
+        trail: Option<Trail<T>>,
         d_streams: &mut Buffer<f32>,
         work: &mut Adjoints<T>,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
+        let is_traced = trail.is_some();
+        if let Some(trail) = trail {
+            work.trail = trail;
+        }
         let (layout, backwards) = (self.together(way.cut), self.backwards(way.index));
         let entering = self.zero_states(way.index, layout.sequences)?;
         let mut d_states = self.zero_states(way.index, layout.sequences)?;
@@ -350,7 +381,7 @@ impl<T: Real> Trainer<T> {
             entering: &entering.iter().collect::<Vec<_>>(),
             d_states: &mut d_states,
         };
-        self.layer_backward(way.index, work).run(0..entering.len(), passage)?;
+        self.layer_backward(way.index, work, is_traced).run(0..entering.len(), passage)?;
         Ok(meter.advance(WAY_BACK * (layout.sequences * layout.len) as u64))
     }
 
@@ -382,7 +413,7 @@ impl<T: Real> Trainer<T> {
                         entering: &entered[i].iter().flatten().collect::<Vec<_>>(),
                         d_states: &mut d_states,
                     };
-                    self.layer_backward(way.index, work).run(branch..branch + 1, passage)?;
+                    self.layer_backward(way.index, work, false).run(branch..branch + 1, passage)?;
                     let done = |upto: usize| upto * WAY_BACK as usize * cut.spans[i].len() / branches;
                     let flow = meter.advance((done(branch + 1) - done(branch)) as u64);
                     if flow.is_break() {
@@ -395,9 +426,14 @@ impl<T: Real> Trainer<T> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn layer_backward<'a>(&'a mut self, index: usize, work: &'a mut Adjoints<T>) -> LayerBackward<'a, T> {
+    fn layer_backward<'a>(
+        &'a mut self,
+        index: usize,
+        work: &'a mut Adjoints<T>,
+        is_traced: bool,
+    ) -> LayerBackward<'a, T> {
         let layer = &self.executor.weights.layers[index];
-        LayerBackward { layer, index, how: self.executor.how, sums: &mut self.sums, work }
+        LayerBackward { layer, index, how: self.executor.how, sums: &mut self.sums, work, is_traced }
     }
 
     /// The layout of all strands' sequences together.

@@ -1,5 +1,5 @@
-use longstrand_kernels::cuda::Device;
 use longstrand_kernels::backend::{Precision, Scalar};
+use longstrand_kernels::cuda::Device;
 use longstrand_kernels::{Backend, Cpu, Reference, simd::Level};
 
 use super::{CudaTrainee, Kind};
@@ -63,11 +63,22 @@ fn found(trainee: &mut CudaTrainee, checkpoint: &Checkpoint, examples: &Examples
 }
 
 fn trainee(device: &Device, arithmetic: Arithmetic, checkpoint: &Checkpoint, columns: usize) -> CudaTrainee {
+    with_room(device, arithmetic, checkpoint, columns, 0)
+}
+
+/// With room for trails.
+fn with_room(
+    device: &Device,
+    arithmetic: Arithmetic,
+    checkpoint: &Checkpoint,
+    columns: usize,
+    room: usize,
+) -> CudaTrainee {
     let Checkpoint { config, weights, .. } = checkpoint;
     let mut trainee = CudaTrainee::new(device.clone(), arithmetic, config, weights).unwrap();
     match &mut trainee.trainer {
-        Kind::Single(trainer) => trainer.columns = columns,
-        Kind::Bf16(trainer) => trainer.columns = columns,
+        Kind::Single(trainer) => (trainer.columns, trainer.room) = (columns, room),
+        Kind::Bf16(trainer) => (trainer.columns, trainer.room) = (columns, room),
     }
     trainee
 }
@@ -130,6 +141,25 @@ fn two_runs_are_the_same_bits_and_sums_begin_anew() {
             let first = found(&mut trainee, &checkpoint, &examples);
             let second = found(&mut trainee, &checkpoint, &examples);
             assert!(first == second, "{case} {arithmetic:?} {columns}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_would_be_computed_again() {
+    let Some(device) = device() else { return };
+    for case in ["hf-mamba", "caduceus-ph", "caduceus-ph-bias", "caduceus-ps"] {
+        let checkpoint = checkpoint(case);
+        for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
+            let examples = Examples::new(2, 300);
+            let found = |room| {
+                self::found(&mut with_room(&device, arithmetic, &checkpoint, 4096, room), &checkpoint, &examples)
+            };
+            let (kept, again) = (found(usize::MAX), found(0));
+            // The gate is applied to each branch's output, or to the sum of them.
+            let tolerance = if arithmetic == Arithmetic::Single { 1e-4 } else { 5e-2 };
+            let (far, tensor) = error(&checkpoint, &kept.0, &again.0);
+            assert!(far < tolerance, "{case} {arithmetic:?}: {far:e} {tensor}");
         }
     }
 }

@@ -20,6 +20,38 @@ pub(super) struct Trace<T: Real> {
     pub(super) borders: Vec<Buffer<f32>>,
 }
 
+/// What passes between the projections of a layer on the way forward, as the way back reads it.
+#[derive(Debug)]
+pub(super) struct Trail<T: Real> {
+    /// x then z, `[2 I, columns]`.
+    pub(super) xz: Plane<T>,
+    /// Output of the branches before the gate, `[I, columns]`. On the way back it becomes what is behind the gate.
+    pub(super) y: Plane<T>,
+    /// Of the branches that go together.
+    pub(super) traces: Vec<Trace<T>>,
+}
+
+impl<T: Real> Trail<T> {
+    pub(super) fn new(device: &Device, mixer: MambaConfig, columns: usize, branches: usize) -> Result<Self, CudaError> {
+        let MambaConfig { d_inner, d_state, dt_rank, .. } = mixer;
+        let plane = |channels| Plane::new(device, channels, columns);
+        let trace = |_| {
+            let selected = plane(dt_rank + 2 * d_state)?;
+            Ok(Trace { u: plane(d_inner)?, selected, delta: plane(d_inner)?, borders: Vec::new() })
+        };
+        let traces = (0..branches).map(trace).collect::<Result<_, CudaError>>()?;
+        Ok(Self { xz: plane(2 * d_inner)?, y: plane(d_inner)?, traces })
+    }
+
+    /// Bytes that a column takes.
+    pub(super) fn bytes_per_column(mixer: MambaConfig, branches: usize) -> usize {
+        let MambaConfig { d_inner, d_state, dt_rank, .. } = mixer;
+        let trace = 2 * d_inner + dt_rank + 2 * d_state;
+        let borders = d_state * d_inner * size_of::<f32>() / longstrand_kernels::selective_scan::cuda::TILE;
+        (3 * d_inner + branches * trace) * size_of::<T>() + branches * borders
+    }
+}
+
 /// Working memory of the way back of a chunk.
 #[derive(Debug)]
 pub(super) struct Adjoints<T: Real> {
@@ -29,11 +61,8 @@ pub(super) struct Adjoints<T: Real> {
     pub(super) normed: Buffer<T>,
     /// `[columns, D]`
     pub(super) d_normed: Buffer<T>,
-    /// x then z, `[2 I, columns]`.
-    pub(super) xz: Plane<T>,
+    pub(super) trail: Trail<T>,
     pub(super) d_xz: Plane<T>,
-    /// Output of the branches before the gate, and behind it, `[I, columns]`.
-    pub(super) y: Plane<T>,
     pub(super) d_y: Plane<T>,
     /// Of the output before the gate, `[I, columns]`.
     pub(super) d_q: Plane<T>,
@@ -41,8 +70,6 @@ pub(super) struct Adjoints<T: Real> {
     pub(super) d_delta: Plane<T>,
     /// `[R + 2 N, columns]`
     pub(super) d_selected: Plane<T>,
-    /// Of the branches that go together.
-    pub(super) traces: Vec<Trace<T>>,
     /// The other branch's output where the two are multiplied, and the gradient of this one's, `[columns, D]`.
     pub(super) product: Option<Product<T>>,
 }
@@ -56,7 +83,7 @@ pub(super) struct Product<T: Real> {
 }
 
 impl<T: Real> Adjoints<T> {
-    /// Room for so many columns; `branches` of a layer go together.
+    /// Room for so many columns; `branches` of a layer go together, or leave trails of their own.
     pub(super) fn new(
         device: &Device,
         config: &Config,
@@ -66,10 +93,6 @@ impl<T: Real> Adjoints<T> {
     ) -> Result<Self, CudaError> {
         let MambaConfig { d_inner, d_state, dt_rank, .. } = mixer;
         let plane = |channels| Plane::new(device, channels, columns);
-        let trace = |_| {
-            let selected = plane(dt_rank + 2 * d_state)?;
-            Ok(Trace { u: plane(d_inner)?, selected, delta: plane(d_inner)?, borders: Vec::new() })
-        };
         let product = || {
             Ok(Product {
                 other: device.buffer(columns * config.d_model)?,
@@ -81,15 +104,13 @@ impl<T: Real> Adjoints<T> {
             input: device.buffer(columns * config.d_model)?,
             normed: device.buffer(columns * config.d_model)?,
             d_normed: device.buffer(columns * config.d_model)?,
-            xz: plane(2 * d_inner)?,
+            trail: Trail::new(device, mixer, if branches > 0 { columns } else { 0 }, branches)?,
             d_xz: plane(2 * d_inner)?,
-            y: plane(d_inner)?,
             d_y: plane(d_inner)?,
             d_q: plane(d_inner)?,
             d_u: plane(d_inner)?,
             d_delta: plane(d_inner)?,
             d_selected: plane(dt_rank + 2 * d_state)?,
-            traces: (0..branches).map(trace).collect::<Result<_, CudaError>>()?,
             product: if Join::of(config) == Join::Product { Some(product()?) } else { None },
         })
     }

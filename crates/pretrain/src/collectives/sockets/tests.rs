@@ -11,7 +11,9 @@ use crate::random::{Draws, Purpose};
 /// Ranks that meet at a port that is free.
 fn worlds(size: usize, patience: Duration) -> Vec<World> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    (0..size).map(|rank| World { rank, size, local_size: size, local_rank: rank, host: "127.0.0.1".into(), port, patience }).collect()
+    (0..size)
+        .map(|rank| World { rank, size, local_size: size, local_rank: rank, host: "127.0.0.1".into(), port, patience })
+        .collect()
 }
 
 /// What each of several threads makes of its world.
