@@ -97,7 +97,8 @@ impl Module {
             // SAFETY: the module was loaded just now.
             let handle = unsafe { result::module::get_function(handle, name) };
             let handle = handle.map_err(refused("cuModuleGetFunction"))?;
-            module.functions.insert(kernel, Function { handle, limit: AtomicU32::new(UNRAISED) });
+            let limit = UNRAISED.saturating_sub(own_shared_bytes(handle)?);
+            module.functions.insert(kernel, Function { handle, limit: AtomicU32::new(limit) });
         }
         Ok(module)
     }
@@ -117,6 +118,14 @@ impl Drop for Module {
             let _ = result::module::unload(self.handle);
         }
     }
+}
+
+/// Shared memory that a block of a kernel has whatever the launch asks for.
+fn own_shared_bytes(kernel: sys::CUfunction) -> Result<u32, CudaError> {
+    let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+    // SAFETY: the kernel is loaded.
+    let bytes = unsafe { result::function::get_function_attribute(kernel, attribute) };
+    bytes.map(|bytes| bytes.max(0) as u32).map_err(refused("cuFuncGetAttribute"))
 }
 
 impl Function {
