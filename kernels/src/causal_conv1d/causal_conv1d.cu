@@ -6,6 +6,8 @@
 
 constexpr int VECTOR = 8;
 constexpr int WARPS = 8;
+// Pieces whose sums a block of the backward kernel adds up.
+constexpr u32 TURNS = 8;
 
 // What all kernels take. The state is [B, D, K-1] in the order of positions, the taps [K, D].
 struct Shape {
@@ -124,25 +126,36 @@ __device__ __forceinline__ float block_sums(const float (&values)[COUNT]) {
     return total;
 }
 
-// d_state is the gradient of the final state; partial is [B, segments, K + 1, D], the taps' sums and then the bias's.
+// What a thread has of one of all sequences' pieces, which are in the order of sequences and segments.
+__device__ __forceinline__ Piece piece_of(u32 index, u32 channel, u32 segments) {
+    const u32 segment = index % segments;
+    return {index / segments, channel, segment, segment * (i64)2048 + threadIdx.x * VECTOR};
+}
+
+// d_state is the gradient of the final state; partial is [groups, K + 1, D], the taps' sums and then the bias's. A block has
+// TURNS pieces of a channel, of all sequences' pieces one after the other.
 template <typename T, int MAX, bool REVERSE>
 __device__ __forceinline__ void backward(const T* x, Strides xs, const float* weight, const float* bias,
                                          const float* state, const T* d_out, Strides dos, const float* d_state, T* d_x,
-                                         Strides dxs, float* partial, Shape shape, bool add) {
+                                         Strides dxs, float* partial, Shape shape, u32 pieces, bool add) {
     constexpr int HALO = MAX - 1;
-    const Piece at = piece(shape.channels, shape.segments);
+    const u32 channel = blockIdx.x % shape.channels, group = blockIdx.x / shape.channels;
     const int before = shape.kernel - 1;
-    const i64 first = REVERSE ? shape.len - VECTOR - at.start : at.start;
-    const i64 state_at = (at.batch * (i64)shape.channels + at.channel) * before;
+    const float b = bias ? bias[channel] : 0.0f;
+    float taps[MAX];
+    load_taps(weight, channel, shape.channels, shape.kernel, taps);
     // The sums of the taps, newest first, and of the bias.
     float sums[MAX + 1] = {};
-    if (at.start < shape.len) {
-        float taps[MAX], steps[HALO + VECTOR + HALO], d[VECTOR + HALO];
-        load_taps(weight, at.channel, shape.channels, shape.kernel, taps);
+#pragma unroll 1
+    for (u32 own = group * TURNS; own < min((group + 1) * TURNS, pieces); own++) {
+        const Piece at = piece_of(own, channel, shape.segments);
+        if (at.start >= shape.len) continue;
+        const i64 first = REVERSE ? shape.len - VECTOR - at.start : at.start;
+        const i64 state_at = (at.batch * (i64)shape.channels + channel) * before;
+        float steps[HALO + VECTOR + HALO], d[VECTOR + HALO];
         load_steps<HALO, HALO, REVERSE>(row_of(x, xs, at.batch, at.channel), at.start, shape.len, steps);
         load_state(state + state_at, first - HALO, before, REVERSE, steps);
         load_steps<0, HALO, REVERSE>(row_of(d_out, dos, at.batch, at.channel), at.start, shape.len, d);
-        const float b = bias ? bias[at.channel] : 0.0f;
         // To the gradient of the sum inside the SiLU.
 #pragma unroll
         for (int i = 0; i < VECTOR + HALO; i++) {
@@ -174,8 +187,7 @@ __device__ __forceinline__ void backward(const T* x, Strides xs, const float* we
     const int j = threadIdx.x;
     if (j < shape.kernel || j == MAX) {
         const int column = j == MAX ? shape.kernel : shape.kernel - 1 - j;
-        const i64 block = at.batch * (i64)shape.segments + at.segment;
-        partial[(block * (shape.kernel + 1) + column) * shape.channels + at.channel] = total;
+        partial[(group * (i64)(shape.kernel + 1) + column) * shape.channels + channel] = total;
     }
 }
 
@@ -227,8 +239,9 @@ __device__ __forceinline__ void initial_gradient(const T* x, Strides xs, const f
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(32 * WARPS) causal_conv1d_backward_##NAME##_##MAX##_##WALK(           \
         const T* x, Strides xs, const float* weight, const float* bias, const float* state, const T* d_out,            \
-        Strides dos, const float* d_state, T* d_x, Strides dxs, float* partial, Shape shape, int add) {                \
-        backward<T, MAX, REVERSE>(x, xs, weight, bias, state, d_out, dos, d_state, d_x, dxs, partial, shape, add);     \
+        Strides dos, const float* d_state, T* d_x, Strides dxs, float* partial, Shape shape, u32 pieces, int add) {    \
+        backward<T, MAX, REVERSE>(x, xs, weight, bias, state, d_out, dos, d_state, d_x, dxs, partial, shape, pieces,   \
+                                  add);                                                                                \
     }
 
 #define KERNELS(NAME, T)                                                                                               \

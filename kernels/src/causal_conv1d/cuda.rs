@@ -7,9 +7,7 @@
 use super::MAX_KERNEL;
 use crate::{
     Direction, Write,
-    cuda::{
-        Argument, Buffer, CudaError, Device, Grid, Pieces, Program, Real, TimeRows, TimeRowsMut, View, ViewMut, sums,
-    },
+    cuda::{Argument, CudaError, Grid, Pieces, Program, Real, TimeRows, TimeRowsMut, View, ViewMut, sums},
 };
 
 macro_rules! kernels {
@@ -33,6 +31,9 @@ macro_rules! kernels {
 
 pub(crate) static PROGRAM: Program =
     Program::new("causal_conv1d", include_str!("causal_conv1d.cu"), kernels!("f32" "bf16"));
+
+/// Pieces whose sums a block of the backward kernel adds up, as in the kernel.
+const TURNS: usize = 8;
 
 /// Threads of a block of the kernels that have a row a thread.
 const STATE_THREADS: usize = 128;
@@ -147,14 +148,18 @@ pub fn backward<T: Real>(
     }
     let Pieces { segments, grid } = Pieces::new(x.shape());
     let (device, shape) = (x.device(), Shape::new(x.shape(), kernel, direction, segments));
-    let mut partial = sums_of(device, x.shape(), kernel, segments)?;
+    let pieces = x.batch() * segments;
+    assert!(i32::try_from(pieces).is_ok(), "{pieces} pieces of sequences");
+    let groups = pieces.div_ceil(TURNS);
+    let mut partial = device.buffer::<f32>(groups * (kernel + 1) * x.channels())?;
     let name = kernel_name::<T>("backward", kernel, direction);
-    let launch = device.launch(&PROGRAM, &name, grid)?.rows(x);
+    let blocks = Grid { blocks: Grid::line(groups * x.channels(), 1).blocks, ..grid };
+    let launch = device.launch(&PROGRAM, &name, blocks)?.rows(x);
     let launch = launch.input(params.weight).optional_input(params.bias).input(state);
     let launch = launch.rows(d_out).input(d_state.as_view()).rows_mut(d_x).output(partial.view_mut());
     // SAFETY: the arguments are the kernel's, and the lengths of all fit the shape, as checked; there are sums for every
     // block.
-    unsafe { launch.value(shape).value(i32::from(write == Write::Add)).run() }?;
+    unsafe { launch.value(shape).value(pieces as u32).value(i32::from(write == Write::Add)).run() }?;
     let rows = x.batch() * x.channels();
     let name = format!("causal_conv1d_initial_gradient_{}", T::NAME);
     let launch = device.launch(&PROGRAM, &name, state_grid(kernel, rows))?.rows(x);
@@ -163,16 +168,6 @@ pub fn backward<T: Real>(
     // SAFETY: as above; there are as many rows in both states as in x.
     unsafe { launch.run() }?;
     add_params(partial.view(), x.channels(), kernel, d_params)
-}
-
-/// Room for the sums of every block: `[B, segments, K + 1, D]`.
-fn sums_of(
-    device: &Device,
-    [batch, channels, _]: [usize; 3],
-    kernel: usize,
-    segments: usize,
-) -> Result<Buffer<f32>, CudaError> {
-    device.buffer(batch * segments * (kernel + 1) * channels)
 }
 
 fn add_params(

@@ -34,7 +34,7 @@ pub fn forward<T: Real>(
     unsafe { launch.run() }
 }
 
-/// See the [module](super).
+/// See the [module](super). If it `gates`, x becomes what [`forward`] makes of it.
 ///
 /// # Errors
 ///
@@ -44,11 +44,12 @@ pub fn forward<T: Real>(
 ///
 /// Panics if the shapes differ.
 pub fn backward<T: Real>(
-    x: TimeRows<'_, T>,
+    x: TimeRowsMut<'_, T>,
     z: TimeRows<'_, T>,
     d_out: TimeRows<'_, T>,
     d_x: TimeRowsMut<'_, T>,
     d_z: TimeRowsMut<'_, T>,
+    gates: bool,
 ) -> Result<(), CudaError> {
     for (what, shape) in [("x", x.shape()), ("d_out", d_out.shape()), ("d_x", d_x.shape()), ("d_z", d_z.shape())] {
         assert_eq!(shape, z.shape(), "shapes of {what} and the gate");
@@ -56,8 +57,8 @@ pub fn backward<T: Real>(
     let Pieces { segments, grid } = Pieces::new(z.shape());
     let name = format!("silu_gate_backward_{}", T::NAME);
     let launch = z.device().launch(&PROGRAM, &name, grid)?;
-    let launch = launch.rows(x).rows(z).rows(d_out).rows_mut(d_x).rows_mut(d_z);
-    let launch = launch.value(z.len() as i64).value(z.channels() as u32).value(segments as u32);
+    let launch = launch.rows_mut(x).rows(z).rows(d_out).rows_mut(d_x).rows_mut(d_z);
+    let launch = launch.value(z.len() as i64).value(z.channels() as u32).value(segments as u32).value(i32::from(gates));
     // SAFETY: as in `forward`.
     unsafe { launch.run() }
 }

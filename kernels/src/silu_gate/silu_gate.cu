@@ -17,20 +17,24 @@ __device__ __forceinline__ void forward(const T* x, Strides xs, const T* z, Stri
 }
 
 template <typename T>
-__device__ __forceinline__ void backward(const T* x, Strides xs, const T* z, Strides zs, const T* d_out, Strides dos,
-                                         T* d_x, Strides dxs, T* d_z, Strides dzs, i64 len, u32 channels, u32 segments) {
+__device__ __forceinline__ void backward(T* x, Strides xs, const T* z, Strides zs, const T* d_out, Strides dos, T* d_x,
+                                         Strides dxs, T* d_z, Strides dzs, i64 len, u32 channels, u32 segments,
+                                         bool gates) {
     const Piece at = piece(channels, segments);
     if (at.start >= len) return;
-    float values[8], gates[8], d[8];
-    load_part(row_of(x, xs, at.batch, at.channel), at.start, len, true, values);
-    load_part(row_of(z, zs, at.batch, at.channel), at.start, len, true, gates);
+    T* x_row = row_of(x, xs, at.batch, at.channel);
+    float values[8], gate[8], gated[8], d[8];
+    load_part(x_row, at.start, len, true, values);
+    load_part(row_of(z, zs, at.batch, at.channel), at.start, len, true, gate);
     load_part(row_of(d_out, dos, at.batch, at.channel), at.start, len, true, d);
 #pragma unroll
     for (int j = 0; j < 8; j++) {
-        const float s = sigmoid(gates[j]);
-        values[j] *= d[j] * silu_slope(gates[j], s);
-        d[j] *= gates[j] * s;
+        const float s = sigmoid(gate[j]);
+        gated[j] = values[j] * gate[j] * s;
+        values[j] *= d[j] * silu_slope(gate[j], s);
+        d[j] *= gate[j] * s;
     }
+    if (gates) store_part(x_row, at.start, len, true, gated);
     store_part(row_of(d_x, dxs, at.batch, at.channel), at.start, len, true, d);
     store_part(row_of(d_z, dzs, at.batch, at.channel), at.start, len, true, values);
 }
@@ -40,10 +44,10 @@ __device__ __forceinline__ void backward(const T* x, Strides xs, const T* z, Str
                                                         Strides os, i64 len, u32 channels, u32 segments) {             \
         forward(x, xs, z, zs, out, os, len, channels, segments);                                                       \
     }                                                                                                                  \
-    extern "C" __global__ void silu_gate_backward_##NAME(const T* x, Strides xs, const T* z, Strides zs,               \
-                                                         const T* d_out, Strides dos, T* d_x, Strides dxs, T* d_z,     \
-                                                         Strides dzs, i64 len, u32 channels, u32 segments) {           \
-        backward(x, xs, z, zs, d_out, dos, d_x, dxs, d_z, dzs, len, channels, segments);                               \
+    extern "C" __global__ void silu_gate_backward_##NAME(T* x, Strides xs, const T* z, Strides zs, const T* d_out,     \
+                                                         Strides dos, T* d_x, Strides dxs, T* d_z, Strides dzs,        \
+                                                         i64 len, u32 channels, u32 segments, int gates) {             \
+        backward(x, xs, z, zs, d_out, dos, d_x, dxs, d_z, dzs, len, channels, segments, gates);                        \
     }
 
 KERNELS(f32, float)

@@ -68,6 +68,12 @@ impl<T: Real> Executor<T> {
         self.columns / (self.strands() * Layout::new(1, len).stride).max(1)
     }
 
+    /// Columns of the chunks that a long sequence is cut into. A layer's outputs are kept beside the streams, so that there is
+    /// room for fewer than in a chunk of many sequences.
+    fn chunk_of(&self, len: usize) -> usize {
+        if len <= self.columns { self.columns } else { (self.columns * 2 / 3 / TILE * TILE).max(TILE) }
+    }
+
     /// Bytes that a pass over one sequence takes beside the weights.
     pub(super) fn pass_bytes(&self, len: usize) -> u64 {
         let (strands, stride) = (self.strands(), Layout::new(1, len).stride);
@@ -200,7 +206,7 @@ impl<T: Real> Executor<T> {
 
     /// Passes one sequence through a bidirectional model, layer after layer, strand after strand, chunk after chunk.
     fn encode_in_chunks(&self, ids: &[u8], output: &mut Output<'_>) -> Result<ControlFlow<()>, CudaError> {
-        let (strands, d, chunk) = (self.strands(), self.config.d_model, self.columns);
+        let (strands, d, chunk) = (self.strands(), self.config.d_model, self.chunk_of(ids.len()));
         let (whole, spans) = (Layout::new(1, ids.len()), spans(ids.len(), chunk));
         let size = whole.columns() * d;
         let mut work = Workspace::new(&self.device, &self.config, self.mixer(), chunk)?;

@@ -26,9 +26,15 @@ fn forward<T: Real>(device: &Device, x: &[T], z: &[T], channels: usize) -> Vec<T
 
 fn backward<T: Real>(device: &Device, [x, z, d_out]: &[Vec<T>; 3], channels: usize) -> (Vec<T>, Vec<T>) {
     let upload = |x: &[T]| Timed::upload(device, x, BATCH, channels);
-    let (x, z, d_out, mut d_x, mut d_z) = (upload(x), upload(z), upload(d_out), upload(x), upload(x));
-    cuda::backward(x.rows(), z.rows(), d_out.rows(), d_x.rows_mut(), d_z.rows_mut()).unwrap();
-    (d_x.download(), d_z.download())
+    let given = (x, z);
+    let (mut x, z, d_out, mut d_x, mut d_z) = (upload(x), upload(z), upload(d_out), upload(x), upload(x));
+    cuda::backward(x.rows_mut(), z.rows(), d_out.rows(), d_x.rows_mut(), d_z.rows_mut(), false).unwrap();
+    assert!(x.download() == given.0, "x is as it was");
+    let found = (d_x.download(), d_z.download());
+    cuda::backward(x.rows_mut(), z.rows(), d_out.rows(), d_x.rows_mut(), d_z.rows_mut(), true).unwrap();
+    assert!(x.download() == forward(device, given.0, given.1, channels), "x is gated");
+    assert!((d_x.download(), d_z.download()) == found, "gradients where x is gated");
+    found
 }
 
 fn equals_reference<T: Real>() {

@@ -208,8 +208,7 @@ impl<T: Real> LayerBackward<'_, T> {
         let Adjoints { trail: Trail { xz, y, .. }, d_xz, d_y, d_q, .. } = &mut *self.work;
         let z = xz.channels(layout, inner..2 * inner);
         let d_z = d_xz.channels_mut(layout, inner..2 * inner);
-        silu_gate::cuda::backward(y.rows(layout), z, d_y.rows(layout), d_q.rows_mut(layout), d_z)?;
-        silu_gate::cuda::forward(None, z, y.rows_mut(layout))
+        silu_gate::cuda::backward(y.rows_mut(layout), z, d_y.rows(layout), d_q.rows_mut(layout), d_z, true)
     }
 
     /// From the gradient of y before the gate to that of x, which is set or added to.
