@@ -29,7 +29,7 @@ fn backward<T: Real>(device: &Device, [x, z, d_out]: &[Vec<T>; 3], channels: usi
     let given = (x, z);
     let (mut x, z, d_out, mut d_x, mut d_z) = (upload(x), upload(z), upload(d_out), upload(x), upload(x));
     cuda::backward(x.rows_mut(), z.rows(), d_out.rows(), d_x.rows_mut(), d_z.rows_mut(), false).unwrap();
-    assert!(x.download() == given.0, "x is as it was");
+    assert!(x.download() == *given.0, "x is as it was");
     let found = (d_x.download(), d_z.download());
     cuda::backward(x.rows_mut(), z.rows(), d_out.rows(), d_x.rows_mut(), d_z.rows_mut(), true).unwrap();
     assert!(x.download() == forward(device, given.0, given.1, channels), "x is gated");
