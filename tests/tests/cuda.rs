@@ -15,7 +15,7 @@ use longstrand_tests::{
 };
 use serde_json::Value;
 
-const FAMILIES: [Family; 3] = [Family::Mamba, Family::CaduceusPh, Family::CaduceusPs];
+const FAMILIES: [Family; 4] = [Family::Mamba, Family::Mamba2, Family::CaduceusPh, Family::CaduceusPs];
 
 /// How far f32 on a GPU may be from f32 on the CPU, of the largest magnitude.
 const TOLERANCE: f64 = 1e-4;

@@ -89,14 +89,17 @@ impl<B: Backend> Projections<B> {
 
 /// Which rows of an input projection give what.
 #[derive(Debug)]
-struct InputParts {
-    main: Range<usize>,
-    z: Range<usize>,
-    dt: Option<Range<usize>>,
+pub(crate) struct InputParts {
+    /// What passes the convolution: x, or x, B and C.
+    pub(crate) main: Range<usize>,
+    /// The gate.
+    pub(crate) z: Range<usize>,
+    /// Step sizes of Mamba-2.
+    pub(crate) dt: Option<Range<usize>>,
 }
 
 impl InputParts {
-    fn of(config: &MixerConfig) -> Self {
+    pub(crate) fn of(config: &MixerConfig) -> Self {
         let inner = config.d_inner();
         match config {
             MixerConfig::Mamba(_) => Self { main: 0..inner, z: inner..2 * inner, dt: None },
@@ -167,6 +170,15 @@ impl<S> MixerWeights<S> {
         match self {
             Self::Mamba(w) => w.in_proj.as_ref().zip(w.out_proj.as_ref()),
             Self::Mamba2(w) => w.in_proj.as_ref().zip(w.out_proj.as_ref()),
+        }
+    }
+
+    /// Taps and bias of the convolution.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn convolution(&self) -> (&Vec<S>, Option<&Vec<S>>) {
+        match self {
+            Self::Mamba(w) => (&w.conv_weight, w.conv_bias.as_ref()),
+            Self::Mamba2(w) => (&w.conv_weight, w.conv_bias.as_ref()),
         }
     }
 

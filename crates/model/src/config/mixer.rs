@@ -33,6 +33,22 @@ impl MixerConfig {
             Self::Mamba2(mamba2) => mamba2.d_conv,
         }
     }
+
+    /// Channels that pass the convolution.
+    pub fn conv_channels(&self) -> usize {
+        match self {
+            Self::Mamba(mamba) => mamba.d_inner,
+            Self::Mamba2(mamba2) => mamba2.conv_channels(),
+        }
+    }
+
+    /// Rows of the input projection.
+    pub fn projection_rows(&self) -> usize {
+        match self {
+            Self::Mamba(mamba) => 2 * mamba.d_inner,
+            Self::Mamba2(mamba2) => mamba2.projection_rows(),
+        }
+    }
 }
 
 /// Sizes of a Mamba mixer.

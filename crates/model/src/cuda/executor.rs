@@ -6,13 +6,14 @@ use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, View};
 use longstrand_kernels::linear::cuda::SinglePrecision;
 use longstrand_kernels::{Direction, embedding};
 
-use super::layer::{Arithmetics, BranchState, Stretch};
-use super::layout::{Layout, Plane};
+use super::arithmetics::Arithmetics;
+use super::layout::{Layout, Plane, Stretch};
+use super::mixer::{BranchState, tile};
 use super::output::{Output, Streams, Take};
 use super::weights::{DeviceWeights, Layer};
 use super::workspace::Workspace;
 use crate::checkpoint::Weights;
-use crate::config::{Config, MambaConfig, MixerConfig};
+use crate::config::{Config, MixerConfig};
 use crate::encode::spans;
 use crate::output::{Request, Tap};
 use crate::strand::Arrangement;
@@ -21,8 +22,8 @@ use crate::strand::Arrangement;
 /// 1,048,576 bases of one with RCPS to take no more than 4 GB.
 const WORKING_SET: usize = 920 << 20;
 
-/// Cuts of sequences are multiples of so many positions: the scan's tiles are.
-const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
+/// Bytes that the states of sequences that go together may take.
+const STATES: usize = 4 << 30;
 
 /// A model on a device, its matrices and the activations of its mixers in `T`.
 #[derive(Debug)]
@@ -43,10 +44,10 @@ impl<T: Real> Executor<T> {
         single: SinglePrecision,
     ) -> Result<Self, CudaError> {
         let weights = DeviceWeights::new(&device, &config, weights)?;
-        let MixerConfig::Mamba(mixer) = config.mixer else { unreachable!("the weights are Mamba's") };
-        let fit = WORKING_SET / Workspace::<T>::bytes_per_column(&config, mixer);
-        let columns = (fit / TILE * TILE).max(TILE);
-        Ok(Self { device, config, weights, how: Arithmetics { mixer, single }, columns })
+        let (fit, tile) = (WORKING_SET / Workspace::<T>::bytes_per_column(&config), tile(&config.mixer));
+        let columns = (fit / tile * tile).max(tile);
+        let how = Arithmetics { mixer: config.mixer, single };
+        Ok(Self { device, config, weights, how, columns })
     }
 
     /// Puts other weights in the place of these.
@@ -55,8 +56,8 @@ impl<T: Real> Executor<T> {
         Ok(())
     }
 
-    pub(super) fn mixer(&self) -> MambaConfig {
-        self.how.mixer
+    pub(super) fn mixer(&self) -> &MixerConfig {
+        &self.config.mixer
     }
 
     pub(super) fn strands(&self) -> usize {
@@ -65,25 +66,33 @@ impl<T: Real> Executor<T> {
 
     /// How many sequences of a length a chunk has room for; none where one is longer.
     pub(super) fn sequences_of(&self, len: usize) -> usize {
-        self.columns / (self.strands() * Layout::new(1, len).stride).max(1)
+        let columns = self.strands() * Layout::new(1, len).stride;
+        (self.columns / columns.max(1)).min((STATES / self.states_bytes()).max(1))
+    }
+
+    /// Bytes of the states that there are of a sequence at a time.
+    fn states_bytes(&self) -> usize {
+        let states = if self.config.is_causal() { self.config.n_layer } else { 2 * self.strands() };
+        states * BranchState::bytes(self.mixer())
     }
 
     /// Columns of the chunks that a long sequence is cut into. A layer's outputs are kept beside the streams, so that there is
     /// room for fewer than in a chunk of many sequences.
     fn chunk_of(&self, len: usize) -> usize {
-        if len <= self.columns { self.columns } else { (self.columns * 2 / 3 / TILE * TILE).max(TILE) }
+        let tile = tile(self.mixer());
+        if len <= self.columns { self.columns } else { (self.columns * 2 / 3 / tile * tile).max(tile) }
     }
 
     /// Bytes that a pass over one sequence takes beside the weights.
     pub(super) fn pass_bytes(&self, len: usize) -> u64 {
         let (strands, stride) = (self.strands(), Layout::new(1, len).stride);
         let columns = self.columns.min(strands * stride);
-        let working = columns * Workspace::<T>::bytes_per_column(&self.config, self.mixer());
+        let working = columns * Workspace::<T>::bytes_per_column(&self.config);
         let state = BranchState::bytes(self.mixer());
         let carried = match (self.config.is_causal(), self.sequences_of(len)) {
-            (true, _) => self.config.n_layer * state + columns * self.config.d_model * size_of::<f32>(),
-            (false, 0) => stride * self.mixer().d_inner * size_of::<T>() + 2 * state,
-            (false, _) => 2 * strands * state,
+            (true, _) => self.states_bytes() + columns * self.config.d_model * size_of::<f32>(),
+            (false, 0) => stride * self.mixer().d_inner() * size_of::<T>() + 2 * state,
+            (false, _) => self.states_bytes(),
         };
         let streams =
             if self.config.is_causal() { 0 } else { strands * stride * self.config.d_model * size_of::<f32>() };
@@ -145,9 +154,10 @@ impl<T: Real> Executor<T> {
         output: &mut Output<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
         let (len, count) = (sequences[0].len(), sequences.len());
-        let chunk = (self.columns / count / TILE * TILE).clamp(TILE, len.next_multiple_of(TILE));
+        let tile = tile(self.mixer());
+        let chunk = (self.columns / count / tile * tile).clamp(tile, len.next_multiple_of(tile));
         let columns = count * chunk.min(Layout::new(1, len).stride);
-        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), columns)?;
+        let mut work = Workspace::new(&self.device, &self.config, columns)?;
         let mut residual = self.device.buffer::<f32>(columns * self.config.d_model)?;
         for span in spans(len, chunk) {
             let layout = Layout::new(count, span.len());
@@ -175,7 +185,7 @@ impl<T: Real> Executor<T> {
         let of_strand = Layout::new(sequences.len(), len);
         let layout = Layout::new(strands * sequences.len(), len);
         let size = of_strand.columns() * self.config.d_model;
-        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), layout.columns())?;
+        let mut work = Workspace::new(&self.device, &self.config, layout.columns())?;
         let mut residual = self.device.buffer::<f32>(strands * size)?;
         let ids = self.upload(sequences, &(0..len), of_strand)?;
         for strand in 0..strands {
@@ -209,7 +219,7 @@ impl<T: Real> Executor<T> {
         let (strands, d, chunk) = (self.strands(), self.config.d_model, self.chunk_of(ids.len()));
         let (whole, spans) = (Layout::new(1, ids.len()), spans(ids.len(), chunk));
         let size = whole.columns() * d;
-        let mut work = Workspace::new(&self.device, &self.config, self.mixer(), chunk)?;
+        let mut work = Workspace::new(&self.device, &self.config, chunk)?;
         let mut residual = self.device.buffer::<f32>(strands * size)?;
         let uploaded = self.upload(&[ids], &(0..ids.len()), whole)?;
         for strand in 0..strands {
@@ -288,7 +298,7 @@ impl<T: Real> Executor<T> {
             for i in in_order(main.opposite(), sweep.spans.len()) {
                 let span = &sweep.spans[i];
                 let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
-                let mut y = Plane::new(&self.device, self.mixer().d_inner, sweep.chunk)?;
+                let mut y = Plane::new(&self.device, self.mixer().d_inner(), sweep.chunk)?;
                 entered(1, i, &state)?;
                 normalize(layer, work, self.chunk(sweep, span, residual))?;
                 layer.forward_branch(self.how, 1, stretch, work, &mut state, &mut y)?;
@@ -303,7 +313,7 @@ impl<T: Real> Executor<T> {
             normalize(layer, work, self.chunk(sweep, span, residual))?;
             let rows = residual.view_mut().slice(self.elements(sweep, span));
             match kept.pop() {
-                Some(mut y) => layer.forward_beside(self.how, 0, stretch, work, rows, &mut state, &mut y)?,
+                Some(mut y) => layer.forward_beside(self.how, stretch, work, rows, &mut state, &mut y)?,
                 None => layer.forward(self.how, stretch, work, rows, std::slice::from_mut(&mut state))?,
             }
             if advanced(span.len()).is_break() {

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, TimeRows, TimeRowsMut};
+use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, TimeRows, TimeRowsMut, ViewMut};
 use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
+use longstrand_kernels::{Direction, pointwise};
 
 /// Sequences begin at multiples of this, so that eight positions are read at once.
 const VECTOR: usize = 8;
@@ -45,6 +46,41 @@ impl Layout {
     }
 }
 
+/// Sequences of all strands that are worked on together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch<'a> {
+    pub(super) layout: Layout,
+    /// Of each strand, whose sequences lie side by side, whether the layer meets it backwards in time.
+    pub(super) backwards: &'a [bool],
+}
+
+/// A stretch as one direction of a layer walks it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk<'a> {
+    pub(super) stretch: Stretch<'a>,
+    /// The direction on a strand that is not met backwards.
+    pub(super) direction: Direction,
+}
+
+impl Walk<'_> {
+    pub(super) fn layout(&self) -> Layout {
+        self.stretch.layout
+    }
+
+    /// Each strand's sequences, and which way they are walked.
+    pub(super) fn strands(&self) -> impl Iterator<Item = (Range<usize>, Direction)> {
+        let Self { stretch: Stretch { layout, backwards }, direction } = *self;
+        let count = layout.sequences / backwards.len();
+        let ways = backwards.iter().map(move |&backwards| on(direction, backwards));
+        ways.enumerate().map(move |(i, way)| (i * count..(i + 1) * count, way))
+    }
+}
+
+/// A direction on a strand that may be met backwards.
+pub(super) fn on(direction: Direction, backwards: bool) -> Direction {
+    if backwards { direction.opposite() } else { direction }
+}
+
 /// What lies inside a mixer: `[C, columns]`, positions contiguous.
 #[derive(Debug)]
 pub(super) struct Plane<T: Real> {
@@ -80,19 +116,25 @@ impl<T: Real> Plane<T> {
         TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride)
     }
 
-    /// Two ranges of channels as rows, the first before the second.
-    pub(super) fn two_mut(
+    /// Ranges of channels as rows, in ascending order.
+    pub(super) fn parts_mut<const N: usize>(
         &mut self,
         layout: Layout,
-        first: Range<usize>,
-        second: Range<usize>,
-    ) -> (TimeRowsMut<'_, T>, TimeRowsMut<'_, T>) {
+        channels: [Range<usize>; N],
+    ) -> [TimeRowsMut<'_, T>; N] {
         let Layout { sequences, len, stride } = layout;
-        let (low, high) = self.buffer.view_mut().split_at(second.start * layout.columns());
-        let rows =
-            |data, channels: &Range<usize>| TimeRowsMut::by_channels(data, sequences, channels.len(), len, stride);
-        let high = high.slice(..second.len() * layout.columns());
-        (rows(low.slice(elements(layout, &first)), &first), rows(high, &second))
+        let places = channels.each_ref().map(|channels| elements(layout, channels));
+        let mut parts = parts(self.buffer.view_mut(), places.each_ref()).into_iter();
+        channels.map(|channels| {
+            let part = parts.next().expect("a part of each range");
+            TimeRowsMut::by_channels(part, sequences, channels.len(), len, stride)
+        })
+    }
+
+    /// Adds to some channels all those of another plane.
+    pub(super) fn add(&mut self, layout: Layout, channels: Range<usize>, other: &Self) -> Result<(), CudaError> {
+        let sum = self.buffer.view_mut().slice(elements(layout, &channels));
+        pointwise::cuda::add(sum, other.buffer.view().slice(elements(layout, &(0..other.channels))))
     }
 
     pub(super) fn device(&self) -> &Device {
@@ -121,6 +163,20 @@ impl<T: Real> Plane<T> {
     }
 }
 
+/// Disjoint parts of a buffer, in ascending order.
+pub(super) fn parts<'a, T: Real, const N: usize>(
+    whole: ViewMut<'a, T>,
+    places: [&Range<usize>; N],
+) -> [ViewMut<'a, T>; N] {
+    let (mut rest, mut start) = (Some(whole), 0);
+    places.map(|place| {
+        let (_, from) = rest.take().expect("it is put back").split_at(place.start - start);
+        let (part, after) = from.split_at(place.len());
+        (rest, start) = (Some(after), place.end);
+        part
+    })
+}
+
 /// Where some channels lie in a plane.
 fn elements(layout: Layout, channels: &Range<usize>) -> Range<usize> {
     channels.start * layout.columns()..channels.end * layout.columns()
@@ -132,10 +188,14 @@ mod tests {
 
     #[test]
     fn positions_are_in_as_few_pieces_as_there_are() {
-        let pieces = |sequences, len| Layout::new(sequences, len).positions().collect::<Vec<_>>();
-        assert_eq!(pieces(3, 16), [0..48]);
-        assert_eq!(pieces(1, 13), [0..13]);
-        assert_eq!(pieces(2, 13), [0..13, 16..29]);
+        let pieces = |sequences, len| {
+            let pieces = Layout::new(sequences, len).positions();
+            pieces.map(|piece| (piece.start, piece.end)).collect::<Vec<_>>()
+        };
+        for (sequences, len, expected) in [(3, 16, &[(0, 48)][..]), (1, 13, &[(0, 13)]), (2, 13, &[(0, 13), (16, 29)])]
+        {
+            assert_eq!(pieces(sequences, len), expected, "{sequences} of {len}");
+        }
         assert_eq!(Layout::new(2, 13).used(), 32);
         assert_eq!(Layout { sequences: 1, len: 13, stride: 128 }.used(), 16);
     }

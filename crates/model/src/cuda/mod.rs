@@ -10,9 +10,11 @@
 //! as there is room for. A longer one goes chunk after chunk: a causal model carries its state, and of a bidirectional one a
 //! layer runs the branch against the main one first, keeps its output, `[I, L]`, and adds it chunk by chunk to the other's.
 
+mod arithmetics;
 mod executor;
 mod layer;
 mod layout;
+mod mixer;
 mod output;
 mod state;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use crate::config::Config;
 use crate::output::{Request, Tap};
 use crate::stream::State;
 use executor::Executor;
+pub(crate) use mixer::check;
 pub use train::CudaTrainee;
 
 /// How a model computes on a GPU.
@@ -45,13 +48,6 @@ pub enum Arithmetic {
     Tf32,
     /// Matrices and what passes between them are bf16.
     Bf16,
-}
-
-/// What there is no code for.
-struct Unsupported;
-
-impl Unsupported {
-    const MAMBA2: CudaError = CudaError::Unsupported { what: "a Mamba-2 model" };
 }
 
 /// A piece of what is computed of a sequence.

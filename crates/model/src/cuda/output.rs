@@ -49,7 +49,7 @@ pub(super) struct Streams<'a> {
     /// Position of the first column in its sequence.
     start: usize,
     /// Of one strand.
-    layout: Layout,
+    pub(super) layout: Layout,
     /// `[used columns, D]` of each strand.
     strands: Vec<View<'a, f32>>,
 }

@@ -5,17 +5,16 @@ use std::ops::ControlFlow;
 use longstrand_kernels::cuda::{CudaError, Real};
 
 use super::executor::Executor;
-use super::layer::BranchState;
+use super::mixer::BranchState;
 use super::output::{Output, Take};
-use crate::config::MambaConfig;
 use crate::mixer::MixerState;
 use crate::output::Request;
 use crate::stream::State;
 
 impl<T: Real> Executor<T> {
     pub(super) fn initial_state(&self) -> Option<State<f32>> {
-        let MambaConfig { d_inner, d_state, d_conv, .. } = self.mixer();
-        let zero = || MixerState { conv: vec![0.0; (d_conv - 1) * d_inner], ssm: vec![0.0; d_state * d_inner] };
+        let (conv, ssm) = BranchState::sizes(self.mixer());
+        let zero = || MixerState { conv: vec![0.0; conv], ssm: vec![0.0; ssm] };
         let layers = || (0..self.config.n_layer).map(|_| vec![zero()]).collect();
         self.config.is_causal().then(|| State { layers: layers(), position: 0 })
     }
@@ -47,28 +46,31 @@ impl<T: Real> Executor<T> {
 
     /// The states of all layers, those of sequences side by side.
     fn upload_states(&self, states: &[&mut State<f32>]) -> Result<Vec<BranchState>, CudaError> {
-        let d_inner = self.mixer().d_inner;
+        let channels = self.mixer().conv_channels();
         let layer = |i: usize| {
             let (mut conv, mut ssm) = (Vec::new(), Vec::new());
             for state in states {
                 let MixerState { conv: columns, ssm: of_scan } = &state.layers[i][0];
-                conv.extend(transposed(columns, d_inner));
+                conv.extend(transposed(columns, channels));
                 ssm.extend_from_slice(of_scan);
             }
-            Ok(BranchState { conv: self.device.upload(&conv)?, ssm: self.device.upload(&ssm)? })
+            Ok(BranchState {
+                sequences: states.len(),
+                conv: self.device.upload(&conv)?,
+                ssm: self.device.upload(&ssm)?,
+            })
         };
         (0..self.config.n_layer).map(layer).collect()
     }
 
     fn download_states(&self, layers: &[BranchState], states: &mut [&mut State<f32>]) -> Result<(), CudaError> {
-        let MambaConfig { d_inner, d_state, d_conv, .. } = self.mixer();
+        let (of_conv, of_scan) = BranchState::sizes(self.mixer());
         for (i, layer) in layers.iter().enumerate() {
             let (conv, ssm) = (layer.conv.view().to_vec()?, layer.ssm.view().to_vec()?);
             for (index, state) in states.iter_mut().enumerate() {
-                let (of_conv, of_scan) = (d_inner * (d_conv - 1), d_state * d_inner);
                 let conv = &conv[index * of_conv..(index + 1) * of_conv];
                 let ssm = ssm[index * of_scan..(index + 1) * of_scan].to_vec();
-                state.layers[i][0] = MixerState { conv: transposed(conv, d_conv - 1).collect(), ssm };
+                state.layers[i][0] = MixerState { conv: transposed(conv, self.mixer().d_conv() - 1).collect(), ssm };
             }
         }
         Ok(())

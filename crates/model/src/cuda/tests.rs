@@ -6,14 +6,18 @@ use longstrand_kernels::cuda::Device;
 use longstrand_kernels::{Reference, Rows};
 
 use super::{Arithmetic, CudaModel, Kind, Piece};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, MixerWeights};
+use crate::config::{Directions, Head, Mamba2Config, MixerConfig, Naming, Rcps, Strategy};
 use crate::{Chunking, Model, Observer, Request, Tap};
 
-/// One of each way to join directions and of each head, of Mamba mixers.
-pub(super) const CASES: [&str; 16] = [
+/// One of each way to join directions, of each mixer and of each head.
+pub(super) const CASES: [&str; 19] = [
     "hf-mamba",
     "hf-mamba-variant",
     "ss-mamba",
+    "hf-mamba2",
+    "hf-mamba2-groups",
+    "ss-mamba2",
     "caduceus-uni",
     "caduceus-ph",
     "caduceus-ph-bias",
@@ -35,7 +39,10 @@ pub(super) fn device() -> Option<Device> {
         Ok(device) => Some(device),
         Err(error) if std::env::var_os("LONGSTRAND_REQUIRE_CUDA").is_some() => panic!("{error}"),
         Err(error) => {
-            eprintln!("skipped: {error}");
+            #[allow(clippy::print_stderr, reason = "a test says that it is skipped")]
+            {
+                eprintln!("skipped: {error}");
+            }
             None
         }
     }
@@ -43,6 +50,42 @@ pub(super) fn device() -> Option<Device> {
 
 pub(super) fn checkpoint(case: &str) -> Checkpoint {
     Checkpoint::load(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case)).unwrap()
+}
+
+/// Mamba-2 in both directions is in no fixture: a reverse mixer is made of the forward one.
+pub(super) fn bidirectional_mamba2() -> impl Iterator<Item = (String, Checkpoint)> {
+    let ways = [(Strategy::Add, true), (Strategy::Add, false), (Strategy::Multiply, true)];
+    let strands = [None, Some(false), Some(true)];
+    ways.into_iter().flat_map(move |(strategy, tied)| {
+        strands.into_iter().map(move |fused| {
+            let what = format!("Mamba-2 {strategy:?} tied {tied} strands fused {fused:?}");
+            (what, both_directions(checkpoint("hf-mamba2-groups"), strategy, tied, fused))
+        })
+    })
+}
+
+fn both_directions(mut checkpoint: Checkpoint, strategy: Strategy, tied: bool, fused: Option<bool>) -> Checkpoint {
+    let Checkpoint { config, weights, .. } = &mut checkpoint;
+    config.directions = Directions::Bidirectional { strategy, tied };
+    config.naming = Naming::Caduceus;
+    let complement_map: Vec<u8> = (0..config.vocab_size as u8).rev().collect();
+    config.rcps = fused.map(|fused_add_norm| Rcps { fused_add_norm, complement_map });
+    if config.rcps.is_some() {
+        (config.head, weights.lm_head) = (Head::LanguageModel { tied: true }, None);
+    }
+    for layer in &mut weights.layers {
+        let mut reverse = layer.forward.clone();
+        if let MixerWeights::Mamba2(reverse) = &mut reverse {
+            reverse.conv_weight.reverse();
+            reverse.dt_bias.reverse();
+            reverse.norm.reverse();
+            if tied {
+                (reverse.in_proj, reverse.out_proj) = (None, None);
+            }
+        }
+        layer.reverse = Some(reverse);
+    }
+    checkpoint
 }
 
 /// Ids of bases and a few others.
@@ -127,30 +170,50 @@ fn assert_close(what: &str, found: &Found, expected: &Found, tolerance: f64) {
 fn the_answers_are_those_of_the_reference() {
     let Some(device) = device() else { return };
     for case in CASES {
-        let checkpoint = checkpoint(case);
-        for (arithmetic, tolerance) in [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, 3e-2)]
-        {
-            let whole = model(&device, arithmetic, &checkpoint, 4096);
-            for len in [1, 7, 8, 130, 301] {
-                let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(len, seed)).collect();
-                let sequences: Vec<&[u8]> = sequences.iter().map(Vec::as_slice).collect();
-                let what = format!("{case} {arithmetic:?} {len}");
-                for (ids, found) in sequences.iter().zip(found(&whole, &sequences)) {
-                    assert_close(&what, &found, &expected(&checkpoint, ids), tolerance);
-                }
+        assert_agrees(&device, case, &checkpoint(case));
+    }
+    for (case, checkpoint) in bidirectional_mamba2() {
+        assert_agrees(&device, &case, &checkpoint);
+    }
+}
+
+fn assert_agrees(device: &Device, case: &str, checkpoint: &Checkpoint) {
+    for (arithmetic, tolerance) in [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, 3e-2)] {
+        let whole = model(device, arithmetic, checkpoint, 4096);
+        for len in [1, 7, 8, 130, 301] {
+            let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(len, seed)).collect();
+            let sequences: Vec<&[u8]> = sequences.iter().map(Vec::as_slice).collect();
+            let what = format!("{case} {arithmetic:?} {len}");
+            for (ids, found) in sequences.iter().zip(found(&whole, &sequences)) {
+                assert_close(&what, &found, &expected(checkpoint, ids), tolerance);
             }
-            let in_chunks = model(&device, arithmetic, &checkpoint, 128);
-            let ids = sequence(513, 5);
-            let what = format!("{case} {arithmetic:?} in chunks");
-            assert_close(&what, &found(&in_chunks, &[&ids])[0], &expected(&checkpoint, &ids), tolerance);
         }
+        for columns in [128, 256] {
+            let in_chunks = model(device, arithmetic, checkpoint, columns);
+            let ids = sequence(513, 5);
+            let what = format!("{case} {arithmetic:?} in chunks of {columns}");
+            assert_close(&what, &found(&in_chunks, &[&ids])[0], &expected(checkpoint, &ids), tolerance);
+        }
+    }
+}
+
+#[test]
+fn what_the_scan_of_mamba2_cannot_do_is_refused() {
+    let MixerConfig::Mamba2(known) = checkpoint("hf-mamba2").config.mixer else { panic!("a Mamba-2 mixer") };
+    assert_eq!(super::check(&MixerConfig::Mamba2(known)), Ok(()));
+    for (head_dim, d_state, reason) in [
+        (12, 32, "a Mamba-2 model whose heads are not a multiple of 8 channels cannot be computed on a GPU"),
+        (16, 257, "a Mamba-2 model with more than 256 states cannot be computed on a GPU"),
+    ] {
+        let error = super::check(&MixerConfig::Mamba2(Mamba2Config { head_dim, d_state, ..known })).unwrap_err();
+        assert_eq!(error.to_string(), format!("{reason}; --device cpu does"));
     }
 }
 
 #[test]
 fn a_sequence_has_the_same_bits_alone_and_among_others() {
     let Some(device) = device() else { return };
-    for case in ["hf-mamba", "caduceus-ph", "caduceus-ps"] {
+    for case in ["hf-mamba", "hf-mamba2-groups", "caduceus-ph", "caduceus-ps"] {
         let checkpoint = checkpoint(case);
         for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
             let model = model(&device, arithmetic, &checkpoint, 4096);
@@ -168,7 +231,7 @@ fn a_sequence_has_the_same_bits_alone_and_among_others() {
 #[test]
 fn a_causal_model_goes_on_from_its_states() {
     let Some(device) = device() else { return };
-    for case in ["hf-mamba", "ss-mamba", "caduceus-uni"] {
+    for case in ["hf-mamba", "ss-mamba", "hf-mamba2", "hf-mamba2-groups", "caduceus-uni"] {
         let checkpoint = checkpoint(case);
         let model = model(&device, Arithmetic::Single, &checkpoint, 256);
         let sequences: Vec<Vec<u8>> = (0..3).map(|seed| sequence(400, seed)).collect();

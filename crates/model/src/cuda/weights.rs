@@ -4,12 +4,13 @@ use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
 use longstrand_kernels::embedding::complement_table;
 use longstrand_kernels::{Direction, norm};
 
-use super::Unsupported;
-use crate::checkpoint::{LayerWeights, MambaWeights, MixerWeights, NormWeights, Weights};
-use crate::config::{Config, MambaConfig, MixerConfig, NormConfig, NormKind};
+use super::layout::{Stretch, Walk, on};
+use super::mixer::{self, Core, matrix};
+use crate::checkpoint::{LayerWeights, MixerWeights, NormWeights, Weights};
+use crate::config::{Config, NormConfig, NormKind};
 use crate::head::head_table;
 use crate::layer::Join;
-use crate::mixer::{Preparation, input_weight, output_bias, output_weight, transpose};
+use crate::mixer::{Preparation, input_weight, output_bias, output_weight};
 use crate::strand::Arrangement;
 
 /// All weights; matrices are in `T`, everything else in f32.
@@ -52,7 +53,7 @@ pub(super) struct Layer<T: Real> {
 pub(super) struct Branch<T: Real> {
     /// `None` where the first branch's are shared.
     pub(super) projections: Option<Projections<T>>,
-    pub(super) core: MambaCore<T>,
+    pub(super) core: Core<T>,
     /// The direction on a strand that is not walked backwards.
     pub(super) direction: Direction,
 }
@@ -60,7 +61,7 @@ pub(super) struct Branch<T: Real> {
 /// Input and output projections.
 #[derive(Debug)]
 pub(super) struct Projections<T: Real> {
-    /// `[2 I, D]`, rows x then z.
+    /// Rows x and z; of Mamba-2 z, x, B, C and Δ: `[rows, D]`.
     pub(super) input: Buffer<T>,
     pub(super) input_bias: Option<Buffer<f32>>,
     /// `[D, I]`
@@ -68,27 +69,11 @@ pub(super) struct Projections<T: Real> {
     pub(super) output_bias: Option<Buffer<f32>>,
 }
 
-/// What a direction of a Mamba mixer has between the projections.
-#[derive(Debug)]
-pub(super) struct MambaCore<T: Real> {
-    /// `[K, I]`
-    pub(super) conv_weight: Buffer<f32>,
-    pub(super) conv_bias: Option<Buffer<f32>>,
-    /// `[R + 2 N, I]`, rows Δ, B, C.
-    pub(super) x_proj: Buffer<T>,
-    /// `[I, R]`
-    pub(super) dt_proj: Buffer<T>,
-    /// `[N, I]`
-    pub(super) a: Buffer<f32>,
-    pub(super) d: Buffer<f32>,
-    pub(super) delta_bias: Buffer<f32>,
-}
-
 impl<T: Real> DeviceWeights<T> {
     /// Brings weights that follow their configuration to the device.
     pub(super) fn new(device: &Device, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
-        let MixerConfig::Mamba(mixer) = config.mixer else { return Err(Unsupported::MAMBA2) };
-        let layer = |(i, layer)| Layer::new(device, config, mixer, layer, Arrangement::of_layer(config, i).swapped);
+        mixer::check(&config.mixer)?;
+        let layer = |(i, layer)| Layer::new(device, config, layer, Arrangement::of_layer(config, i).swapped);
         let mut tables = vec![device.upload(&weights.embedding)?];
         if let Some(rcps) = &config.rcps {
             let complement = complement_table(&weights.embedding, config.d_model, &rcps.complement_map);
@@ -138,20 +123,13 @@ impl<T: Real> Head<T> {
 }
 
 impl<T: Real> Layer<T> {
-    fn new(
-        device: &Device,
-        config: &Config,
-        mixer: MambaConfig,
-        weights: &LayerWeights,
-        flip: bool,
-    ) -> Result<Self, CudaError> {
+    fn new(device: &Device, config: &Config, weights: &LayerWeights, flip: bool) -> Result<Self, CudaError> {
         let join = Join::of(config);
         let prepare = Preparation { flip_channels: flip, sums_directions: join == Join::SumBeforeProjection };
         let branch = |weights: &MixerWeights, direction| {
-            let MixerWeights::Mamba(core) = weights else { return Err(Unsupported::MAMBA2) };
             Ok(Branch {
-                projections: Projections::new(device, mixer, config.d_model, weights, prepare)?,
-                core: MambaCore::new(device, mixer, core)?,
+                projections: Projections::new(device, config, weights, prepare)?,
+                core: Core::new(device, &config.mixer, weights)?,
                 direction,
             })
         };
@@ -172,46 +150,30 @@ impl<T: Real> Layer<T> {
 impl<T: Real> Branch<T> {
     /// The direction on a strand.
     pub(super) fn on(&self, backwards: bool) -> Direction {
-        if backwards { self.direction.opposite() } else { self.direction }
+        on(self.direction, backwards)
+    }
+
+    /// A stretch as the branch walks it.
+    pub(super) fn walk<'a>(&self, stretch: Stretch<'a>) -> Walk<'a> {
+        Walk { stretch, direction: self.direction }
     }
 }
 
 impl<T: Real> Projections<T> {
     fn new(
         device: &Device,
-        mixer: MambaConfig,
-        d_model: usize,
+        config: &Config,
         weights: &MixerWeights,
         prepare: Preparation,
     ) -> Result<Option<Self>, CudaError> {
         let Some((in_proj, out_proj)) = weights.projections() else { return Ok(None) };
-        let inner = mixer.d_inner;
+        let rows = 0..config.mixer.projection_rows();
         let upload = |bias: Option<Vec<f32>>| bias.map(|bias| device.upload(&bias)).transpose();
         Ok(Some(Self {
-            input: matrix(device, &input_weight(in_proj, d_model, 0..2 * inner, prepare.flip_channels))?,
+            input: matrix(device, &input_weight(in_proj, config.d_model, rows, prepare.flip_channels))?,
             input_bias: upload(in_proj.bias.clone())?,
-            output: matrix(device, &output_weight(out_proj, inner, prepare.flip_channels))?,
+            output: matrix(device, &output_weight(out_proj, config.mixer.d_inner(), prepare.flip_channels))?,
             output_bias: upload(output_bias(out_proj, prepare))?,
         }))
     }
-}
-
-impl<T: Real> MambaCore<T> {
-    fn new(device: &Device, config: MambaConfig, weights: &MambaWeights) -> Result<Self, CudaError> {
-        let zeros = vec![0.0; config.d_inner];
-        Ok(Self {
-            conv_weight: device.upload(&transpose::<f32>(&weights.conv_weight, config.d_conv, |w| w))?,
-            conv_bias: weights.conv_bias.as_ref().map(|bias| device.upload(bias)).transpose()?,
-            x_proj: matrix(device, &weights.x_proj)?,
-            dt_proj: matrix(device, &weights.dt_proj.weight)?,
-            a: device.upload(&transpose::<f32>(&weights.a_log, config.d_state, |a_log| -a_log.exp()))?,
-            d: device.upload(&weights.d)?,
-            delta_bias: device.upload(weights.dt_proj.bias.as_ref().unwrap_or(&zeros))?,
-        })
-    }
-}
-
-/// A matrix in the type that products are made of.
-fn matrix<T: Real>(device: &Device, values: &[f32]) -> Result<Buffer<T>, CudaError> {
-    device.upload(&values.iter().map(|&x| T::from_f32(x)).collect::<Vec<T>>())
 }

@@ -9,9 +9,9 @@ use super::EngineError;
 #[cfg(feature = "cuda")]
 use crate::checkpoint::Checkpoint;
 #[cfg(feature = "cuda")]
-use crate::config::{Config, MixerConfig};
+use crate::config::Config;
 #[cfg(feature = "cuda")]
-use crate::cuda::{Arithmetic, CudaModel};
+use crate::cuda::{self, Arithmetic, CudaModel};
 
 /// What computes, and how.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Gpus {
 
     /// Whether there is code for a model on a GPU.
     pub fn compute(config: &Config) -> bool {
-        matches!(config.mixer, MixerConfig::Mamba(_))
+        cuda::check(&config.mixer).is_ok()
     }
 
     /// What the devices run, each once.

@@ -3,11 +3,15 @@
 //! As on a CPU the input of every layer is kept, in the type of the matrices, and everything else is computed again. The
 //! norms of a model in bf16 read the inputs as they are kept, forward and back. Gradients are f32 sums in a fixed order.
 
+mod head;
 mod layer;
+mod mixer;
+mod norm;
 mod pass;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod workspace;
 
 use std::ops::ControlFlow;

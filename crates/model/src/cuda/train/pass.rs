@@ -2,19 +2,18 @@
 
 use std::ops::{ControlFlow, Range};
 
-use longstrand_kernels::cross_entropy::cuda::{self as cross_entropy, LossSums, Targets};
+use longstrand_kernels::cross_entropy::cuda::LossSums;
 use longstrand_kernels::cuda::{Buffer, CudaError, Real};
-use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
-use longstrand_kernels::{Write, embedding, pointwise};
+use longstrand_kernels::{embedding, pointwise};
 
-use super::layer::{LayerBackward, NormBackward, NormPlace, Passage, add_gradient, forward_traced};
+use super::layer::{LayerBackward, Passage, forward_traced};
 use super::sums::Sums;
-use super::workspace::{Adjoints, Trail};
+use super::trail::Trail;
+use super::workspace::Adjoints;
 use crate::checkpoint::Weights;
 use crate::cuda::executor::{Executor, Sweep, chunk_layout, in_order};
-use crate::cuda::layer::{BranchState, Stretch};
-use crate::cuda::layout::Layout;
-use crate::cuda::output::Streams;
+use crate::cuda::layout::{Layout, Stretch};
+use crate::cuda::mixer::{BranchState, tile};
 use crate::cuda::workspace::Workspace;
 use crate::encode::spans;
 use crate::layer::Join;
@@ -28,14 +27,12 @@ const WORKING_SET: usize = 4 << 30;
 /// Trails may take one part in so many of the device's memory.
 const TRAILS: u64 = 2;
 
-const TILE: usize = longstrand_kernels::selective_scan::cuda::TILE;
-
 /// See [`CudaTrainee`](super::CudaTrainee).
 #[derive(Debug)]
 pub(super) struct Trainer<T: Real> {
     pub(super) executor: Executor<T>,
-    sums: Sums,
-    loss: LossSums,
+    pub(super) sums: Sums,
+    pub(super) loss: LossSums,
     /// Columns of a chunk.
     pub(super) columns: usize,
     /// Bytes that trails may take.
@@ -55,29 +52,30 @@ struct Kept<T: Real> {
 }
 
 /// How sequences of one length are cut.
-struct Cut {
+pub(super) struct Cut {
     /// Of the sequences of one strand.
-    of_strand: Layout,
+    pub(super) of_strand: Layout,
     /// The chunks; one for sequences that go together.
-    spans: Vec<Range<usize>>,
+    pub(super) spans: Vec<Range<usize>>,
     /// Columns of the buffers of a chunk.
     chunk: usize,
 }
 
 impl Cut {
     /// The layout of a strand's part of a chunk.
-    fn layout(&self, span: &Range<usize>) -> Layout {
+    pub(super) fn layout(&self, span: &Range<usize>) -> Layout {
         if self.spans.len() == 1 { self.of_strand } else { chunk_layout(span, self.chunk) }
     }
 }
 
 impl<T: Real> Trainer<T> {
     pub(super) fn new(executor: Executor<T>, weights: &Weights) -> Result<Self, CudaError> {
-        let fit = WORKING_SET / Adjoints::<T>::bytes_per_column(&executor.config, executor.mixer());
+        let fit = WORKING_SET / Adjoints::<T>::bytes_per_column(&executor.config);
+        let tile = tile(executor.mixer());
         Ok(Self {
             sums: Sums::new(&executor.device, &executor.config, weights)?,
             loss: LossSums::new(&executor.device)?,
-            columns: (fit / TILE * TILE).max(TILE),
+            columns: (fit / tile * tile).max(tile),
             room: (executor.device.total_bytes() / TRAILS) as usize,
             executor,
         })
@@ -138,8 +136,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<ControlFlow<()>, CudaError> {
         let of_strand = Layout::new(group.len(), len);
         let chunk = if self.sequences_of(len) > 0 { of_strand.columns() } else { self.columns };
-        let spans = if self.sequences_of(len) > 0 { vec![0..len] } else { spans(len, chunk) };
-        let cut = Cut { of_strand, spans, chunk };
+        let cut = Cut { of_strand, spans: spans(len, chunk), chunk };
         let sequences: Vec<&[u8]> = group.iter().map(|example| example.ids).collect();
         let ids = self.executor.upload(&sequences, &(0..len), of_strand)?;
         let Some(mut kept) = self.forward(&ids, &cut, meter)? else { return Ok(ControlFlow::Break(())) };
@@ -158,7 +155,7 @@ impl<T: Real> Trainer<T> {
             executor.embed(strand, ids, cut.of_strand, &mut streams, strand * size)?;
         }
         let columns = if cut.spans.len() == 1 { strands * cut.of_strand.columns() } else { cut.chunk };
-        let mut work = Workspace::new(&executor.device, &executor.config, executor.mixer(), columns)?;
+        let mut work = Workspace::new(&executor.device, &executor.config, columns)?;
         let mut kept = Kept { inputs: Vec::new(), streams, trails: Vec::new(), entered: Vec::new() };
         for i in 0..executor.config.n_layer {
             let mut input = executor.device.buffer::<T>(strands * size)?;
@@ -190,7 +187,7 @@ impl<T: Real> Trainer<T> {
         layer.normalize(work, input.view())?;
         if self.leaves_trails(stretch.layout) {
             let (device, columns) = (&self.executor.device, stretch.layout.columns());
-            let mut trail = Trail::new(device, how.mixer, columns, states.len())?;
+            let mut trail = Trail::new(device, &how.mixer, columns, states.len())?;
             forward_traced((layer, how), stretch, work, &mut trail, &mut states, kept.streams.view_mut())?;
             kept.trails.push(trail);
         } else {
@@ -241,80 +238,6 @@ impl<T: Real> Trainer<T> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The loss, and the gradient of the streams behind the last layer, `[strands, columns, D]`.
-    fn head(
-        &mut self,
-        group: &[Example<'_, f32>],
-        cut: &Cut,
-        streams: &Buffer<f32>,
-        scale: f64,
-    ) -> Result<Buffer<f32>, CudaError> {
-        let executor = &self.executor;
-        let (d, width) = (executor.config.d_model, executor.config.vocab_size);
-        let (strands, size) = (executor.strands(), cut.of_strand.columns() * d);
-        let mut d_streams = executor.device.buffer::<f32>(strands * size)?;
-        let Some(head) = &executor.weights.head else { unreachable!("examples are checked for a head") };
-        for span in &cut.spans {
-            let (layout, first) = (cut.layout(span), span.start * d);
-            let (rows, elements) = (layout.used(), layout.used() * d);
-            let part = |strand: usize| strand * size + first..strand * size + first + elements;
-            let views = (0..strands).map(|strand| streams.view().slice(part(strand)));
-            let normed: Vec<Buffer<T>> = executor.normed(&Streams::new(span.start, layout, views))?;
-            let logits = executor.logits(head, &normed, rows)?;
-            let (labels, weights) = self.targets(group, span, layout)?;
-            let weights = weights.as_ref().map(Buffer::view);
-            let targets = Targets { labels: labels.view(), weights };
-            cross_entropy::forward(logits.view(), width, &targets, &mut self.loss)?;
-            let mut d_logits = executor.device.buffer::<T>(rows * width)?;
-            cross_entropy::backward(logits.view(), width, &targets, scale, d_logits.view_mut())?;
-            let mut d_hidden = executor.device.buffer::<T>(elements)?;
-            for (slot, table) in head.tables.iter().enumerate() {
-                let strand = if strands == 1 { 0 } else { head.slots[slot] };
-                let matrix = Matrix::new(table.view(), width, d, d);
-                let d_rows = Matrix::new(d_logits.view(), rows, width, width);
-                let out = MatrixMut::new(d_hidden.view_mut(), rows, d, d);
-                executor.how.rows(d_rows, matrix, out, Write::Set)?;
-                let place = self.sums.places.heads[slot].clone();
-                for columns in layout.positions() {
-                    let of = |width| columns.start * width..columns.end * width;
-                    let d_rows = Matrix::new(d_logits.view().slice(of(width)), columns.len(), width, width);
-                    let x = Matrix::new(normed[strand].view().slice(of(d)), columns.len(), d, d);
-                    add_gradient(executor.how, d_rows.transposed(), x, &mut self.sums, &place)?;
-                }
-                let norm_f = &self.sums.places.weights.norm_f;
-                let place = NormPlace {
-                    weight: norm_f.weight[0].clone(),
-                    bias: norm_f.bias.as_ref().map(|bias| bias[0].clone()),
-                };
-                let backward = NormBackward { norm: &executor.weights.norm_f, width: d, place };
-                let x = streams.view().slice(part(strand));
-                let d_x = d_streams.view_mut().slice(part(strand));
-                backward.run(layout, x, d_hidden.view(), d_x, Write::Set, &mut self.sums)?;
-            }
-        }
-        Ok(d_streams)
-    }
-
-    /// Labels and weights of a chunk, as the layout has them.
-    fn targets(
-        &self,
-        group: &[Example<'_, f32>],
-        span: &Range<usize>,
-        layout: Layout,
-    ) -> Result<(Buffer<u8>, Option<Buffer<f32>>), CudaError> {
-        let (device, row) = (&self.executor.device, layout.used() / layout.sequences);
-        let mut labels = vec![IGNORED; layout.used()];
-        let mut weights = vec![1.0; if group.iter().any(|one| one.weights.is_some()) { layout.used() } else { 0 }];
-        for (i, example) in group.iter().enumerate() {
-            labels[i * row..][..span.len()].copy_from_slice(&example.labels[span.clone()]);
-            if let Some(of_example) = example.weights {
-                weights[i * row..][..span.len()].copy_from_slice(&of_example[span.clone()]);
-            }
-        }
-        let weights = if weights.is_empty() { None } else { Some(device.upload(&weights)?) };
-        Ok((device.upload(&labels)?, weights))
-    }
-
     /// Takes the gradients of the last streams back through all layers and into the embedding.
     fn backward(
         &mut self,
@@ -324,7 +247,7 @@ impl<T: Real> Trainer<T> {
         d_streams: &mut Buffer<f32>,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
-        let Executor { device, config, how, .. } = &self.executor;
+        let Executor { device, config, .. } = &self.executor;
         let (strands, size) = (self.executor.strands(), cut.of_strand.columns() * config.d_model);
         let is_together = cut.spans.len() == 1;
         let (columns, branches) = match is_together {
@@ -332,7 +255,7 @@ impl<T: Real> Trainer<T> {
             true => (strands * cut.of_strand.columns(), self.executor.weights.layers[0].branches.len()),
             false => (cut.chunk, 1),
         };
-        let mut work = Adjoints::new(device, config, how.mixer, columns, branches)?;
+        let mut work = Adjoints::new(device, config, columns, branches)?;
         let mut d_out = device.buffer::<T>(strands * size)?;
         for i in (0..config.n_layer).rev() {
             pointwise::cuda::convert(d_streams.view(), d_out.view_mut())?;

@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use longstrand_kernels::cuda::{Buffer, CudaError, Device, ViewMut};
+use longstrand_kernels::Write;
+use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, ViewMut};
 use longstrand_kernels::embedding::add_complement;
+use longstrand_kernels::linear::cuda::{self as linear, Matrix, MatrixMut, Positions};
 
-use crate::checkpoint::Weights;
+use crate::checkpoint::{MixerWeights, Weights};
 use crate::config::{Config, Head};
+use crate::cuda::arithmetics::Arithmetics;
 use crate::train::Gradients;
 
 /// Every tensor begins at a multiple of so many numbers.
@@ -28,6 +31,17 @@ pub(super) struct Places {
     pub(super) tables: Vec<Range<usize>>,
     /// Of the head's table for each slot; none without a language-model head.
     pub(super) heads: Vec<Range<usize>>,
+}
+
+impl Places {
+    /// Of a branch of a layer.
+    pub(super) fn branch(&self, layer: usize, branch: usize) -> &MixerWeights<Range<usize>> {
+        let layer = &self.weights.layers[layer];
+        match branch {
+            0 => &layer.forward,
+            _ => layer.reverse.as_ref().expect("places follow the weights"),
+        }
+    }
 }
 
 impl Sums {
@@ -52,9 +66,14 @@ impl Sums {
         Ok(Self { buffer: device.zeros(len)?, places: Places { weights: of_weights, tables, heads } })
     }
 
-    /// All of them, to be divided by [`parts`].
+    /// All of them, to be divided by [`parts`](crate::cuda::layout::parts).
     pub(super) fn view_mut(&mut self) -> (ViewMut<'_, f32>, &Places) {
         (self.buffer.view_mut(), &self.places)
+    }
+
+    /// All of them, and where those of a layer's branch lie.
+    pub(super) fn of_branch(&mut self, layer: usize, branch: usize) -> (ViewMut<'_, f32>, &MixerWeights<Range<usize>>) {
+        (self.buffer.view_mut(), self.places.branch(layer, branch))
     }
 
     /// Adds them to the host's and begins anew.
@@ -81,13 +100,15 @@ impl Sums {
     }
 }
 
-/// Disjoint parts of a buffer, in ascending order.
-pub(super) fn parts<'a, const N: usize>(whole: ViewMut<'a, f32>, places: [&Range<usize>; N]) -> [ViewMut<'a, f32>; N] {
-    let (mut rest, mut start) = (Some(whole), 0);
-    places.map(|place| {
-        let (_, from) = rest.take().expect("it is put back").split_at(place.start - start);
-        let (part, after) = from.split_at(place.len());
-        (rest, start) = (Some(after), place.end);
-        part
-    })
+/// Adds the gradient of a weight, `[n_out, n_in]`, given `[n_out, positions]` and `[positions, n_in]`.
+pub(super) fn add_gradient<T: Real>(
+    how: Arithmetics,
+    d_out: Matrix<'_, T>,
+    x: Matrix<'_, T>,
+    sums: &mut Sums,
+    place: &Range<usize>,
+) -> Result<(), CudaError> {
+    let (rows, columns) = (d_out.rows(), x.columns());
+    let out = MatrixMut::new(sums.view_mut().0.slice(place.clone()), rows, columns, columns);
+    linear::product(d_out, x, out, Write::Add, Positions::Inner, how.single)
 }

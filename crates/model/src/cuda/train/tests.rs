@@ -7,7 +7,7 @@ use crate::Chunking;
 use crate::checkpoint::{Checkpoint, TensorSpec, Weights};
 use crate::config::Head;
 use crate::cuda::Arithmetic;
-use crate::cuda::tests::{CASES, checkpoint, device, sequence};
+use crate::cuda::tests::{CASES, bidirectional_mamba2, checkpoint, device, sequence};
 use crate::train::{Example, Gradients, IGNORED, Loss, Trainee};
 use crate::watch::{Meter, Unwatched};
 
@@ -99,8 +99,8 @@ fn error<S: Scalar, T: Scalar>(checkpoint: &Checkpoint, found: &Weights<S>, expe
     worst
 }
 
-fn language_models() -> impl Iterator<Item = (&'static str, Checkpoint)> {
-    let all = CASES.iter().map(|&case| (case, checkpoint(case)));
+fn language_models() -> impl Iterator<Item = (String, Checkpoint)> {
+    let all = CASES.iter().map(|&case| (case.to_string(), checkpoint(case))).chain(bidirectional_mamba2());
     all.filter(|(_, checkpoint)| matches!(checkpoint.config.head, Head::LanguageModel { .. }))
 }
 
@@ -132,7 +132,7 @@ fn gradients_are_those_of_the_reference() {
 #[test]
 fn two_runs_are_the_same_bits_and_sums_begin_anew() {
     let Some(device) = device() else { return };
-    for case in ["hf-mamba", "caduceus-ph", "caduceus-ps"] {
+    for case in ["hf-mamba", "hf-mamba2-groups", "caduceus-ph", "caduceus-ps"] {
         let checkpoint = checkpoint(case);
         for (arithmetic, columns) in [(Arithmetic::Single, 4096), (Arithmetic::Bf16, 4096), (Arithmetic::Single, 128)] {
             let examples = Examples::new(2, 300);
@@ -147,8 +147,9 @@ fn two_runs_are_the_same_bits_and_sums_begin_anew() {
 #[test]
 fn what_is_kept_is_what_would_be_computed_again() {
     let Some(device) = device() else { return };
-    for case in ["hf-mamba", "caduceus-ph", "caduceus-ph-bias", "caduceus-ps"] {
-        let checkpoint = checkpoint(case);
+    let fixtures = ["hf-mamba", "hf-mamba2", "caduceus-ph", "caduceus-ph-bias", "caduceus-ps"];
+    let fixtures = fixtures.into_iter().map(|case| (case.to_string(), checkpoint(case)));
+    for (case, checkpoint) in fixtures.chain(bidirectional_mamba2()) {
         for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
             let examples = Examples::new(2, 300);
             let found = |room| {
