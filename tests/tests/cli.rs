@@ -18,7 +18,7 @@ fn inspected(command: Longstrand) -> Value {
 #[test]
 fn inspect_tells_what_a_checkpoint_is() {
     let builtin = inspected(longstrand().args("inspect"));
-    assert_eq!(builtin["name"], "caduceus-ph-d256-l4-grch37");
+    assert_eq!(builtin["name"], "longstrand-ph-d256-l4-grch37");
     assert_eq!(builtin["parameters"], 1_934_592);
     assert_eq!(builtin["trained_context"], 1024);
     for (family, name) in [

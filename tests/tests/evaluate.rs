@@ -37,15 +37,17 @@ fn truth(expected: &Expected, counts: impl Fn(u8) -> bool) -> (f64, f64, f64) {
 }
 
 #[test]
-fn the_built_in_model_measures_what_the_reference_code_s_logits_do() {
+fn a_model_measures_what_the_reference_code_s_logits_do() {
     const MASK: u8 = 3;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/builtin");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference-trained");
     let expected = Expected::read(&folder);
     let output = tempfile::tempdir().expect("a folder");
     let json = output.path().join("measures.json");
     Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test"))
         .args("evaluate -q --tokens")
         .arg(folder.join("expected.safetensors"))
+        .arg("--model")
+        .arg(folder.join("model"))
         .arg("--json")
         .arg(&json)
         .succeeds();
@@ -62,12 +64,13 @@ fn the_built_in_model_measures_what_the_reference_code_s_logits_do() {
     }
 }
 
-/// The first 512 of the 4,096 windows that the built-in model was validated on, and what it had to say of them. Its card
-/// has the losses on all.
+/// The first 512 of the 4,096 windows that the built-in model is measured on, and what it has to say of them. Its card has the
+/// losses on all.
 #[test]
 fn the_built_in_model_has_the_loss_of_its_validation() {
-    let packed =
-        fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/builtin/validation-512.safetensors.gz"));
+    let packed = fs::File::open(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference-trained/validation-512.safetensors.gz"),
+    );
     let folder = tempfile::tempdir().expect("a folder");
     let (tokens, json) = (folder.path().join("validation.safetensors"), folder.path().join("measures.json"));
     let mut unpacked = fs::File::create(&tokens).expect("a file");

@@ -198,7 +198,7 @@ fn ranks_that_were_started_otherwise_are_refused() {
     let pretrain = |settings: &str| place.pretrain("run", &format!("{MAMBA} {settings}"));
     let words = "rank 1: expected the settings to be the same as on rank 0";
     refused([pretrain(""), pretrain("--seed 7")], 1, words);
-    let words = "rank 1: expected the vector instructions (LONGSTRAND_SIMD) to be the same as on rank 0";
+    let words = "rank 1: expected what is computed on (--device, LONGSTRAND_SIMD) to be the same as on rank 0";
     refused([pretrain(""), pretrain("").variable("LONGSTRAND_SIMD", "portable")], 1, words);
     let words = "(--batch-tokens): expected a window for each of 2 ranks, 256 bases, found 1 windows of 128 bases";
     refused(["", ""].map(|_| pretrain("--batch-tokens 128")), 2, words);

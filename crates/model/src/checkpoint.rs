@@ -42,7 +42,7 @@ use crate::Processor;
 use crate::config::Config;
 
 /// The built-in model's name.
-const BUILTIN_NAME: &str = "caduceus-ph-d256-l4-grch37";
+const BUILTIN_NAME: &str = "longstrand-ph-d256-l4-grch37";
 
 /// The window that the built-in model was trained at, in bases.
 const BUILTIN_CONTEXT: u64 = 1024;

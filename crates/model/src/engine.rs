@@ -210,7 +210,8 @@ impl Engine {
 #[cfg(feature = "cuda")]
 impl Runner for CudaModel {
     fn batch(&self, length: usize) -> usize {
-        self.batch(length.min(LONGEST_WINDOW as usize))
+        // Half of the lanes go through what they were given while those of the other half are passed.
+        self.batch(length.min(LONGEST_WINDOW as usize)).min(MOST_LANES / 2)
     }
 
     fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: gather::Take<'_>) -> gather::Passed {

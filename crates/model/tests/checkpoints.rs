@@ -123,7 +123,7 @@ fn the_builtin_model_is_what_its_card_says() {
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["family"], "Caduceus-Ph");
     assert_eq!(json["head"], "language model, tied to the embedding");
-    assert_eq!(json["stored_types"][0], "F32");
+    assert_eq!(json["stored_types"][0], "BF16");
 }
 
 #[test]

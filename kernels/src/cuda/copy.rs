@@ -15,6 +15,8 @@ const HALF: usize = 8 << 20;
 /// Pinned memory.
 pub(super) struct Staging {
     halves: [Half; 2],
+    /// Which half is next, so that a copy does not wait for the one before.
+    next: usize,
 }
 
 struct Half {
@@ -95,12 +97,13 @@ impl Drop for Half {
 
 impl Staging {
     pub(super) fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
-        Ok(Self { halves: [Half::new(context)?, Half::new(context)?] })
+        Ok(Self { halves: [Half::new(context)?, Half::new(context)?], next: 0 })
     }
 
     fn send(&mut self, bytes: &[u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
-        for (i, part) in parts(bytes.len()).enumerate() {
-            let half = &mut self.halves[i % 2];
+        for part in parts(bytes.len()) {
+            let next = self.turn();
+            let half = &mut self.halves[next];
             half.bytes()?[..part.len()].copy_from_slice(&bytes[part.clone()]);
             half.send(part.len(), address + part.start as u64, stream)?;
         }
@@ -109,19 +112,26 @@ impl Staging {
 
     fn fetch(&mut self, bytes: &mut [u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
         let mut last = None;
-        for (i, part) in parts(bytes.len()).enumerate() {
-            self.halves[i % 2].fetch(part.len(), address + part.start as u64, stream)?;
-            if let Some((j, part)) = last.replace((i, part)) {
-                self.empty(j, part, bytes)?;
+        for part in parts(bytes.len()) {
+            let half = self.turn();
+            self.halves[half].fetch(part.len(), address + part.start as u64, stream)?;
+            if let Some((half, part)) = last.replace((half, part)) {
+                self.empty(half, part, bytes)?;
             }
         }
-        last.map_or(Ok(()), |(i, part)| self.empty(i, part, bytes))
+        last.map_or(Ok(()), |(half, part)| self.empty(half, part, bytes))
     }
 
-    /// Takes part `i` out of its half.
-    fn empty(&mut self, i: usize, part: Range<usize>, bytes: &mut [u8]) -> Result<(), CudaError> {
+    /// The half whose turn it is.
+    fn turn(&mut self) -> usize {
+        self.next = 1 - self.next;
+        self.next
+    }
+
+    /// Takes a part out of a half.
+    fn empty(&mut self, half: usize, part: Range<usize>, bytes: &mut [u8]) -> Result<(), CudaError> {
         let len = part.len();
-        bytes[part].copy_from_slice(&self.halves[i % 2].bytes()?[..len]);
+        bytes[part].copy_from_slice(&self.halves[half].bytes()?[..len]);
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ __device__ __forceinline__ void backward(T* x, Strides xs, const T* z, Strides z
 #pragma unroll
     for (int j = 0; j < 8; j++) {
         const float s = sigmoid(gate[j]);
-        gated[j] = values[j] * gate[j] * s;
+        gated[j] = values[j] * (gate[j] * s);
         values[j] *= d[j] * silu_slope(gate[j], s);
         d[j] *= gate[j] * s;
     }

@@ -17,7 +17,7 @@ use crate::args::{Device, ExistingArgs, GeneralOptions};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::{Memory, format_memory};
-use crate::machine::processor::Chosen;
+use crate::machine::processor::{Chosen, Purpose};
 use crate::progress::{Progress, format_bases};
 use crate::shown::Shown;
 
@@ -180,21 +180,19 @@ impl Options {
             available_memory: available.map(|bytes| bytes / world.local_size as u64),
         })
     }
-}
 
-impl Options {
     /// Opens what this rank computes on. The precision is a setting.
     fn processor(&self, settings: Option<&Settings>, world: &World) -> anyhow::Result<Chosen> {
-        let of_run = || {
-            let path = self.of_run()?;
-            let text = fs::read_to_string(&path).ok()?;
-            resolve(None, Some(ConfigFile { path: &path, text: &text }), &[]).ok()
+        let of_run = match (settings, self.of_run()) {
+            (None, Some(path)) => {
+                let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                Some(resolve(None, Some(ConfigFile { path: &path, text: &text }), &[])?)
+            }
+            _ => None,
         };
-        let config = match settings {
-            Some(settings) => Some(settings.model_config()?),
-            None => of_run().and_then(|settings| settings.model_config().ok()),
-        };
-        Chosen::of_rank(&self.device, Precision::F32, config.as_ref(), world.local_rank)
+        let config = settings.or(of_run.as_ref()).map(Settings::model_config).transpose()?;
+        let model = (config.as_ref(), Purpose::Training);
+        Chosen::of_rank(&self.device, Precision::F32, model, world.local_rank)
     }
 
     /// The settings of the run that is to go on, if there is one.

@@ -18,6 +18,15 @@ pub struct Chosen {
     note: Option<String>,
 }
 
+/// What a model is opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Passes without gradients.
+    Passes,
+    /// Gradients.
+    Training,
+}
+
 impl Chosen {
     /// Opens a device to compute a model on.
     ///
@@ -32,7 +41,7 @@ impl Chosen {
                 let opened = gpu::all().and_then(|numbers| gpu::open(&numbers, precision));
                 opened.map_err(|problem| problem.of(device))
             }
-            Device::Cpu | Device::Auto => Self::of_rank(device, precision, Some(model), 0),
+            Device::Cpu | Device::Auto => Self::of_rank(device, precision, (Some(model), Purpose::Passes), 0),
         }
     }
 
@@ -44,13 +53,13 @@ impl Chosen {
     pub fn of_rank(
         device: &Device,
         precision: Precision,
-        model: Option<&Config>,
+        (model, purpose): (Option<&Config>, Purpose),
         local_rank: usize,
     ) -> anyhow::Result<Self> {
         let own = |numbers: Vec<usize>| gpu::open(&[numbers[local_rank % numbers.len()]], precision);
         match device {
             Device::Cpu => Self::cpu(precision, None),
-            Device::Auto => match gpu::all().and_then(own).and_then(|gpus| gpu::able(gpus, model)) {
+            Device::Auto => match gpu::all().and_then(own).and_then(|gpus| gpu::able(gpus, model, purpose)) {
                 Ok(gpus) => Ok(Self { note: Some(format!("computing on {}", gpus.shown)), ..gpus }),
                 Err(gpu::Problem { reason, is_there }) => {
                     let chosen = Self::cpu(precision, Some(&reason))?;
@@ -86,7 +95,7 @@ mod gpu {
     use longstrand_kernels::cuda::{CudaError, Device as Gpu, require_cublaslt};
     use longstrand_model::{Gpus, Processor, cuda::Arithmetic};
 
-    use super::{Chosen, Config, Device, Precision};
+    use super::{Chosen, Config, Device, Precision, Purpose};
 
     /// Why GPUs are not used.
     pub(super) struct Problem {
@@ -130,11 +139,18 @@ mod gpu {
         Ok(Chosen { processor: Processor::Cuda(Gpus::new(devices, arithmetic)), shown, note: None })
     }
 
-    /// The same, if there is code for the model.
-    pub(super) fn able(gpus: Chosen, model: Option<&Config>) -> Result<Chosen, Problem> {
-        match model.is_none_or(Gpus::compute) {
+    /// The same, if the model is one that is computed on a GPU without being asked for.
+    pub(super) fn able(gpus: Chosen, model: Option<&Config>, purpose: Purpose) -> Result<Chosen, Problem> {
+        let is_able = match purpose {
+            Purpose::Passes => Gpus::compute,
+            Purpose::Training => Gpus::train,
+        };
+        match model.is_none_or(is_able) {
             true => Ok(gpus),
-            false => Err(Problem { reason: "there is no code for this model on a GPU".into(), is_there: true }),
+            false => {
+                let reason = "there is no code for this model on a GPU, or none that was tested on one".into();
+                Err(Problem { reason, is_there: true })
+            }
         }
     }
 
@@ -148,7 +164,7 @@ mod gpu {
 
 #[cfg(not(feature = "cuda"))]
 mod gpu {
-    use super::{Chosen, Config, Device, Precision};
+    use super::{Chosen, Config, Device, Precision, Purpose};
 
     /// Why GPUs are not used.
     pub(super) struct Problem {
@@ -164,10 +180,10 @@ mod gpu {
     }
 
     pub(super) fn all() -> Result<Vec<usize>, Problem> {
-        Ok(Vec::new())
+        Err(Problem { reason: "this program was built without CUDA".into(), is_there: false })
     }
 
-    pub(super) fn able(gpus: Chosen, _: Option<&Config>) -> Result<Chosen, Problem> {
+    pub(super) fn able(gpus: Chosen, _: Option<&Config>, _: Purpose) -> Result<Chosen, Problem> {
         Ok(gpus)
     }
 

@@ -35,7 +35,7 @@ use crate::config::Config;
 use crate::output::{Request, Tap};
 use crate::stream::State;
 use executor::Executor;
-pub(crate) use mixer::check;
+pub(crate) use mixer::{check, check_training};
 pub use train::CudaTrainee;
 
 /// How a model computes on a GPU.

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use longstrand_kernels::cuda::Device;
+use longstrand_kernels::cuda::{CudaError, Device};
 use longstrand_kernels::{Reference, Rows};
 
 use super::{Arithmetic, CudaModel, Kind, Piece};
 use crate::checkpoint::{Checkpoint, MixerWeights};
-use crate::config::{Directions, Head, Mamba2Config, MixerConfig, Naming, Rcps, Strategy};
+use crate::config::{Config, Directions, Head, Mamba2Config, MambaConfig, MixerConfig, Naming, Rcps, Strategy};
 use crate::{Chunking, Model, Observer, Request, Tap};
 
 /// One of each way to join directions, of each mixer and of each head.
@@ -199,14 +199,34 @@ fn assert_agrees(device: &Device, case: &str, checkpoint: &Checkpoint) {
 
 #[test]
 fn what_the_scan_of_mamba2_cannot_do_is_refused() {
-    let MixerConfig::Mamba2(known) = checkpoint("hf-mamba2").config.mixer else { panic!("a Mamba-2 mixer") };
-    assert_eq!(super::check(&MixerConfig::Mamba2(known)), Ok(()));
+    let config = checkpoint("hf-mamba2").config;
+    let MixerConfig::Mamba2(known) = config.mixer else { panic!("a Mamba-2 mixer") };
+    assert_eq!(super::check(&config), Ok(()));
     for (head_dim, d_state, reason) in [
         (12, 32, "a Mamba-2 model whose heads are not a multiple of 8 channels cannot be computed on a GPU"),
         (16, 257, "a Mamba-2 model with more than 256 states cannot be computed on a GPU"),
     ] {
-        let error = super::check(&MixerConfig::Mamba2(Mamba2Config { head_dim, d_state, ..known })).unwrap_err();
+        let mixer = MixerConfig::Mamba2(Mamba2Config { head_dim, d_state, ..known });
+        let error = super::check(&Config { mixer, ..config.clone() }).unwrap_err();
         assert_eq!(error.to_string(), format!("{reason}; --device cpu does"));
+    }
+}
+
+#[test]
+fn what_there_is_no_code_for_is_refused() {
+    let config = checkpoint("caduceus-ph").config;
+    let MixerConfig::Mamba(known) = config.mixer else { panic!("a Mamba mixer") };
+    assert_eq!(super::check_training(&config), Ok(()));
+    let of = |changed: MambaConfig| Config { mixer: MixerConfig::Mamba(changed), ..config.clone() };
+    let many_states = of(MambaConfig { d_state: 49, ..known });
+    assert_eq!(super::check(&many_states), Ok(()));
+    for (config, reason) in [
+        (many_states, "the training of a Mamba model with more than 48 states"),
+        (Config { d_model: 12_289, ..config.clone() }, "the training of a model wider than 12,288"),
+        (Config { vocab_size: 257, ..config.clone() }, "a model of more than 256 tokens"),
+        (of(MambaConfig { d_conv: 17, ..known }), "a convolution of more than 16 taps"),
+    ] {
+        assert_eq!(super::check_training(&config), Err(CudaError::Unsupported { what: reason }));
     }
 }
 

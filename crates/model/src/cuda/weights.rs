@@ -72,7 +72,7 @@ pub(super) struct Projections<T: Real> {
 impl<T: Real> DeviceWeights<T> {
     /// Brings weights that follow their configuration to the device.
     pub(super) fn new(device: &Device, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
-        mixer::check(&config.mixer)?;
+        mixer::check(config)?;
         let layer = |(i, layer)| Layer::new(device, config, layer, Arrangement::of_layer(config, i).swapped);
         let mut tables = vec![device.upload(&weights.embedding)?];
         if let Some(rcps) = &config.rcps {

@@ -9,7 +9,7 @@ use super::EngineError;
 #[cfg(feature = "cuda")]
 use crate::checkpoint::Checkpoint;
 #[cfg(feature = "cuda")]
-use crate::config::Config;
+use crate::config::{Config, MixerConfig};
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, Arithmetic, CudaModel};
 
@@ -80,9 +80,15 @@ impl Gpus {
         self.arithmetic
     }
 
-    /// Whether there is code for a model on a GPU.
+    /// Whether a model is computed on a GPU without being asked for one: there is code for it, and it is not Mamba-2's, which
+    /// has not been run on a GPU yet.
     pub fn compute(config: &Config) -> bool {
-        cuda::check(&config.mixer).is_ok()
+        cuda::check(config).is_ok() && matches!(config.mixer, MixerConfig::Mamba(_))
+    }
+
+    /// Whether a model is trained on a GPU without being asked for one.
+    pub fn train(config: &Config) -> bool {
+        Self::compute(config) && cuda::check_training(config).is_ok()
     }
 
     /// What the devices run, each once.

@@ -14,9 +14,6 @@ use crate::{
     split::Split,
 };
 
-/// Tokens of windows that are read at a time.
-const BATCH: u64 = 1 << 16;
-
 /// What a model is measured by.
 pub(super) struct Validator {
     pub(super) batches: Batches,
@@ -66,7 +63,9 @@ impl Validator {
         let evaluator = Evaluator::new(self.processor.engine(&checkpoint)?, &checkpoint, self.threads);
         let mut evaluator = evaluator.expect("what is pretrained is a language model");
         let mut tally = Tally::default();
-        let at_a_time = (BATCH / self.batches.sampler().length(0)).clamp(1, u64::from(u32::MAX)) as u32;
+        let length = self.batches.sampler().length(0);
+        let tokens = evaluator.batch(usize::try_from(length).unwrap_or(usize::MAX)) as u64;
+        let at_a_time = (tokens / length).clamp(1, u64::from(u32::MAX)) as u32;
         for first in windows.clone().step_by(at_a_time as usize) {
             let indices = first..first.saturating_add(at_a_time).min(windows.end);
             let placed = self.batches.read(sources, 0, indices);

@@ -6,12 +6,12 @@ mod mamba2;
 mod state;
 
 use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
-use longstrand_kernels::{Write, selective_scan, ssd};
+use longstrand_kernels::{Write, causal_conv1d, norm, selective_scan, ssd};
 
 use super::arithmetics::Arithmetics;
 use super::layout::{Plane, Walk};
 use crate::checkpoint::MixerWeights;
-use crate::config::{Mamba2Config, MixerConfig};
+use crate::config::{Config, Mamba2Config, MixerConfig};
 pub(super) use convolution::Convolution;
 pub(super) use mamba::{MambaCore, MambaInner, Readout};
 pub(super) use mamba2::Mamba2Core;
@@ -20,15 +20,33 @@ pub(super) use state::BranchState;
 /// The scan of Mamba-2 takes so many channels of a head at once.
 const HEAD_CHANNELS: usize = 8;
 
+/// The most tokens of a vocabulary: an id is a byte.
+const VOCABULARY: usize = 256;
+
 /// Refuses what there is no code for.
-pub(crate) fn check(mixer: &MixerConfig) -> Result<(), CudaError> {
+pub(crate) fn check(config: &Config) -> Result<(), CudaError> {
     let refuse = |what| Err(CudaError::Unsupported { what });
-    match mixer {
+    match &config.mixer {
+        _ if config.vocab_size > VOCABULARY => refuse("a model of more than 256 tokens"),
+        mixer if mixer.d_conv() > causal_conv1d::MAX_KERNEL => refuse("a convolution of more than 16 taps"),
         MixerConfig::Mamba2(config) if !config.head_dim.is_multiple_of(HEAD_CHANNELS) => {
             refuse("a Mamba-2 model whose heads are not a multiple of 8 channels")
         }
         MixerConfig::Mamba2(config) if config.d_state > ssd::cuda::MAX_STATES => {
             refuse("a Mamba-2 model with more than 256 states")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what there is no code for gradients of.
+pub(crate) fn check_training(config: &Config) -> Result<(), CudaError> {
+    check(config)?;
+    let refuse = |what| Err(CudaError::Unsupported { what });
+    match &config.mixer {
+        _ if config.d_model > norm::cuda::MAX_WIDTH => refuse("the training of a model wider than 12,288"),
+        MixerConfig::Mamba(mamba) if mamba.d_state > selective_scan::cuda::MAX_STATES_BACKWARD => {
+            refuse("the training of a Mamba model with more than 48 states")
         }
         _ => Ok(()),
     }

@@ -20,8 +20,8 @@ use half::bf16;
 use longstrand_kernels::cuda::{CudaError, Device};
 use longstrand_kernels::linear::cuda::SinglePrecision;
 
-use super::Arithmetic;
 use super::executor::Executor;
+use super::{Arithmetic, check_training};
 use crate::checkpoint::Weights;
 use crate::config::Config;
 use crate::train::{Example, Gradients, Loss};
@@ -58,6 +58,7 @@ impl CudaTrainee {
     /// - there is no code for the model on a GPU
     /// - the device has not enough memory, or the driver refuses
     pub fn new(device: Device, arithmetic: Arithmetic, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
+        check_training(config)?;
         let config = config.clone();
         let trainer = match arithmetic {
             Arithmetic::Single => {

@@ -135,7 +135,10 @@ impl<T: Real> Trainer<T> {
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
         let of_strand = Layout::new(group.len(), len);
-        let chunk = if self.sequences_of(len) > 0 { of_strand.columns() } else { self.columns };
+        let chunk = match self.sequences_of(len) {
+            0 => self.columns.min(len.div_ceil(2).next_multiple_of(tile(self.executor.mixer()))),
+            _ => of_strand.columns(),
+        };
         let cut = Cut { of_strand, spans: spans(len, chunk), chunk };
         let sequences: Vec<&[u8]> = group.iter().map(|example| example.ids).collect();
         let ids = self.executor.upload(&sequences, &(0..len), of_strand)?;
@@ -185,24 +188,25 @@ impl<T: Real> Trainer<T> {
         let stretch = Stretch { layout: self.together(cut), backwards: &backwards };
         let (how, mut states) = (self.executor.how, self.zero_states(index, stretch.layout.sequences)?);
         layer.normalize(work, input.view())?;
-        if self.leaves_trails(stretch.layout) {
+        // As the way back computes a trail again, if there is no room for it: room changes no bit.
+        if states.len() == 1 || layer.join == Join::SumBeforeProjection {
             let (device, columns) = (&self.executor.device, stretch.layout.columns());
             let mut trail = Trail::new(device, &how.mixer, columns, states.len())?;
             forward_traced((layer, how), stretch, work, &mut trail, &mut states, kept.streams.view_mut())?;
-            kept.trails.push(trail);
+            if self.has_room_for_trails(stretch.layout) {
+                kept.trails.push(trail);
+            }
         } else {
             layer.forward(how, stretch, work, kept.streams.view_mut(), &mut states)?;
         }
         Ok(meter.advance((stretch.layout.sequences * cut.of_strand.len) as u64))
     }
 
-    /// Whether layers leave their trails for the way back, which are computed again otherwise.
-    fn leaves_trails(&self, layout: Layout) -> bool {
+    /// Whether the trails of all layers are kept for the way back.
+    fn has_room_for_trails(&self, layout: Layout) -> bool {
         let layers = &self.executor.weights.layers;
-        let branches = layers[0].branches.len();
-        let bytes = Trail::<T>::bytes_per_column(self.executor.mixer(), branches) * layout.columns() * layers.len();
-        let is_shared = branches == 1 || layers[0].join == Join::SumBeforeProjection;
-        is_shared && bytes <= self.room
+        let of_column = Trail::<T>::bytes_per_column(self.executor.mixer(), layers[0].branches.len());
+        of_column * layout.columns() * layers.len() <= self.room
     }
 
     fn forward_in_chunks(

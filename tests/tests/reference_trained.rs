@@ -1,4 +1,4 @@
-//! The built-in model against the logits that the reference code gave for it on real sequence.
+//! A model that the reference code trained, against the logits that the reference code gave for it on real sequence.
 
 use std::path::Path;
 
@@ -20,10 +20,11 @@ impl Observer<f32> for Logits {
 const TOLERANCE: f64 = 4e-6;
 
 #[test]
-fn builtin_model_has_its_logits_and_loss() {
+fn the_model_has_its_logits_and_loss() {
     // Part of the repository, whatever LONGSTRAND_FIXTURES names.
-    let expected = Expected::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/builtin"));
-    let checkpoint = Checkpoint::builtin().expect("the built-in model");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reference-trained");
+    let expected = Expected::read(&folder);
+    let checkpoint = Checkpoint::load(folder.join("model")).expect("the model");
     let (truth, _) = expected.require("logits");
     let labels = expected.ids("labels").concat();
     for level in Level::available() {
