@@ -7,6 +7,7 @@ use longstrand_kernels::linear::cuda::SinglePrecision;
 use longstrand_kernels::{Direction, embedding};
 
 use super::arithmetics::Arithmetics;
+use super::host::HostMemory;
 use super::layout::{Layout, Plane, Stretch};
 use super::mixer::{BranchState, tile};
 use super::output::{Output, Streams, Take};
@@ -34,6 +35,8 @@ pub(super) struct Executor<T: Real> {
     pub(super) how: Arithmetics,
     /// Columns of a chunk.
     pub(super) columns: usize,
+    /// Where what is handed over lies.
+    pub(super) host: HostMemory,
 }
 
 impl<T: Real> Executor<T> {
@@ -47,7 +50,7 @@ impl<T: Real> Executor<T> {
         let (fit, tile) = (WORKING_SET / Workspace::<T>::bytes_per_column(&config), tile(&config.mixer));
         let columns = (fit / tile * tile).max(tile);
         let how = Arithmetics { mixer: config.mixer, single };
-        Ok(Self { device, config, weights, how, columns })
+        Ok(Self { device, config, weights, how, columns, host: HostMemory::default() })
     }
 
     /// Puts other weights in the place of these.
@@ -109,7 +112,7 @@ impl<T: Real> Executor<T> {
         let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
         for (i, group) in sequences.chunks(self.sequences_of(len).max(1)).enumerate() {
             let first = i * self.sequences_of(len).max(1);
-            let mut take_of_group = |index: usize, piece: super::Piece<'_>| take(first + index, piece);
+            let mut take_of_group = |index: usize, piece: super::Piece| take(first + index, piece);
             let mut output = Output::new(request, &mut take_of_group, vec![0; group.len()]);
             let flow = match (self.config.is_causal(), self.sequences_of(len)) {
                 (true, _) => {

@@ -12,6 +12,7 @@
 
 mod arithmetics;
 mod executor;
+mod host;
 mod layer;
 mod layout;
 mod mixer;
@@ -26,7 +27,6 @@ mod workspace;
 use std::ops::ControlFlow;
 
 use half::bf16;
-use longstrand_kernels::Rows;
 use longstrand_kernels::cuda::{CudaError, Device};
 use longstrand_kernels::linear::cuda::SinglePrecision;
 
@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::output::{Request, Tap};
 use crate::stream::State;
 use executor::Executor;
+pub use host::SharedRows;
 pub(crate) use mixer::{check, check_training};
 pub use train::CudaTrainee;
 
@@ -51,8 +52,8 @@ pub enum Arithmetic {
 }
 
 /// A piece of what is computed of a sequence.
-#[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
+#[derive(Clone, Debug)]
+pub enum Piece {
     /// Hidden states, as an [`Observer`](crate::Observer) is given them.
     Hidden {
         /// Where they were read.
@@ -60,14 +61,14 @@ pub enum Piece<'a> {
         /// Absolute position of the first row.
         start: u64,
         /// `[L, width]`
-        rows: Rows<'a, f32>,
+        rows: SharedRows,
     },
     /// Logits.
     Logits {
         /// Absolute position of the first row.
         start: u64,
         /// `[L, V]`
-        rows: Rows<'a, f32>,
+        rows: SharedRows,
     },
     /// So much of [`Model::work`](crate::Model::work) on this sequence has been asked for.
     Advanced(u64),
@@ -161,7 +162,7 @@ impl CudaModel {
         &self,
         sequences: &[&[u8]],
         request: &Request<'_>,
-        take: &mut dyn FnMut(usize, Piece<'_>) -> ControlFlow<()>,
+        take: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, CudaError> {
         with!(&self.executor, executor => executor.encode(sequences, request, take))
     }
@@ -186,7 +187,7 @@ impl CudaModel {
         states: &mut [&mut State<f32>],
         sequences: &[&[u8]],
         request: &Request<'_>,
-        take: &mut dyn FnMut(usize, Piece<'_>) -> ControlFlow<()>,
+        take: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, CudaError> {
         with!(&self.executor, executor => executor.feed(states, sequences, request, take))
     }

@@ -1,20 +1,22 @@
 //! What a pass hands over.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use longstrand_kernels::cuda::{Buffer, CudaError, Real, View};
 use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
-use longstrand_kernels::{Rows, Write, norm};
+use longstrand_kernels::{Write, norm};
 
 use super::Piece;
 use super::executor::Executor;
+use super::host::{Lent, SharedRows};
 use super::layout::Layout;
 use super::weights::Head;
 use crate::output::{Request, Tap};
 use crate::strand::Arrangement;
 
 /// Takes pieces of what is computed of a sequence, by its place among those that are passed together.
-pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> ControlFlow<()>;
+pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece) -> ControlFlow<()>;
 
 /// What is asked for and who takes it.
 pub(super) struct Output<'a> {
@@ -37,7 +39,7 @@ impl<'a> Output<'a> {
         self.flow
     }
 
-    fn give(&mut self, sequence: usize, piece: Piece<'_>) {
+    fn give(&mut self, sequence: usize, piece: Piece) {
         if self.flow.is_continue() {
             self.flow = (self.take)(sequence, piece);
         }
@@ -94,9 +96,11 @@ impl<T: Real> Executor<T> {
         let width = self.config.vocab_size;
         let normed: Vec<Buffer<T>> = self.normed(streams)?;
         let logits = self.logits(head, &normed, streams.layout.used())?;
-        let host = logits.view().to_vec()?;
+        let mut host = self.host.lend(logits.len());
+        logits.view().read(host.first(logits.len()))?;
+        let host = Arc::new(host);
         for i in 0..sequences {
-            let rows = Rows::new(&host[i * stride * width..][..len * width], width);
+            let rows = SharedRows::part(&host, i * stride * width, len * width, width);
             let start = output.starts[i] + streams.start as u64;
             output.give(i, Piece::Logits { start, rows });
         }
@@ -119,25 +123,42 @@ impl<T: Real> Executor<T> {
     /// Hands rows over in the published form: the stream itself, or for RCPS slot a beside slot b.
     fn publish(&self, tap: Tap, streams: &Streams<'_>, output: &mut Output<'_>) -> Result<(), CudaError> {
         let (d, Layout { sequences, len, stride }) = (self.config.d_model, streams.layout);
-        let strands = streams.strands.iter().map(View::to_vec).collect::<Result<Vec<Vec<f32>>, _>>()?;
-        let of_sequence = |strand: usize, i: usize| &strands[strand][i * stride * d..][..len * d];
-        let slots = self.arrangement(tap).slots();
-        let mut both = vec![0.0; if strands.len() == 2 { len * 2 * d } else { 0 }];
+        let width = d * streams.strands.len();
+        let size = streams.strands[0].len();
+        let read = |stream: &View<'_, f32>| {
+            let mut host = self.host.lend(size);
+            stream.read(host.first(size))?;
+            Ok(host)
+        };
+        let mut strands = streams.strands.iter().map(read).collect::<Result<Vec<Lent>, CudaError>>()?;
+        let host = match strands.len() {
+            1 => strands.swap_remove(0),
+            _ => self.beside(self.arrangement(tap).slots(), &strands, size),
+        };
+        let host = Arc::new(host);
         for i in 0..sequences {
-            for (slot, strand) in slots.into_iter().enumerate().take(both.len()) {
-                for (out, row) in both.chunks_exact_mut(2 * d).zip(of_sequence(strand, i).chunks_exact(d)) {
-                    let half = &mut out[slot * d..(slot + 1) * d];
-                    half.copy_from_slice(row);
-                    if strand == 1 {
-                        half.reverse();
-                    }
-                }
-            }
-            let rows = if both.is_empty() { Rows::new(of_sequence(0, i), d) } else { Rows::new(&both, 2 * d) };
+            let rows = SharedRows::part(&host, i * stride * width, len * width, width);
             let start = output.starts[i] + streams.start as u64;
             output.give(i, Piece::Hidden { tap, start, rows });
         }
         Ok(())
+    }
+
+    /// The strands in the two slots beside each other, `[rows, 2 D]`.
+    fn beside(&self, slots: [usize; 2], strands: &[Lent], size: usize) -> Lent {
+        let d = self.config.d_model;
+        let mut both = self.host.lend(2 * size);
+        for (slot, strand) in slots.into_iter().enumerate() {
+            let rows = strands[strand].filled(size).chunks_exact(d);
+            for (out, row) in both.first(2 * size).chunks_exact_mut(2 * d).zip(rows) {
+                let half = &mut out[slot * d..(slot + 1) * d];
+                half.copy_from_slice(row);
+                if strand == 1 {
+                    half.reverse();
+                }
+            }
+        }
+        both
     }
 
     /// How the strands stand at a tap.

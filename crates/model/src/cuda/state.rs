@@ -31,7 +31,7 @@ impl<T: Real> Executor<T> {
         let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
         let size = self.sequences_of(len).max(1);
         for (i, (states, group)) in states.chunks_mut(size).zip(sequences.chunks(size)).enumerate() {
-            let mut take_of_group = |index: usize, piece: super::Piece<'_>| take(i * size + index, piece);
+            let mut take_of_group = |index: usize, piece: super::Piece| take(i * size + index, piece);
             let starts = states.iter().map(|state| state.position).collect();
             let mut on_device = self.upload_states(states)?;
             let mut output = Output::new(request, &mut take_of_group, starts);

@@ -119,10 +119,10 @@ impl Collect {
         values.extend((0..rows.len()).flat_map(|t| rows.row(t)).map(|x| x.to_f64()));
     }
 
-    fn take(&mut self, piece: Piece<'_>) {
+    fn take(&mut self, piece: Piece) {
         match piece {
-            Piece::Hidden { tap, start, rows } => self.add(Some(tap), start, rows),
-            Piece::Logits { start, rows } => self.add(None, start, rows),
+            Piece::Hidden { tap, start, rows } => self.add(Some(tap), start, rows.rows()),
+            Piece::Logits { start, rows } => self.add(None, start, rows.rows()),
             Piece::Advanced(_) => {}
         }
     }

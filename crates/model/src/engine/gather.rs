@@ -7,10 +7,10 @@
 //! ```
 //!
 //! A call waits in a queue. When a runner is free, the thread of the oldest call leads: it takes the calls that ask for the
-//! same as its own, as many as the runner passes at once, and runs them. Each of their threads then goes through a copy of
-//! what its sequence gave, while the next calls are run. So a runner never waits for observers, and calls that came while
-//! it was busy are run together. A call that is run alone, as a long sequence is, gets what it is given as it comes, and
-//! nothing is copied.
+//! same as its own, as many as the runner passes at once, and runs them. Each of their threads then goes through what its
+//! sequence gave, while the next calls are run. So a runner never waits for observers, and calls that came while
+//! it was busy are run together. A call that is run alone, as a long sequence is, gets what it is given as it comes. Nothing is
+//! copied: rows stay where the runner has put them, until the last thread has gone through its own.
 //!
 //! Only the oldest call's thread may lead, and it is woken whenever a runner becomes free or its call becomes the oldest: so
 //! somebody always leads where there is something to run, and the thread that leads runs its own call.
@@ -24,12 +24,8 @@ use crate::cuda::Piece;
 use crate::output::{Observer, Request, Tap};
 use crate::stream::State;
 
-mod pieces;
-
-use pieces::{Kept, hand_over};
-
 /// Receives what a pass gives of each of its sequences.
-pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece<'_>) -> ControlFlow<()>;
+pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece) -> ControlFlow<()>;
 
 /// Whether a pass was broken off, or failed.
 pub(super) type Passed = Result<ControlFlow<()>, EngineError>;
@@ -105,7 +101,7 @@ type Answer = Option<Given>;
 /// What a pass gave of a sequence.
 #[derive(Debug, Default)]
 struct Given {
-    pieces: Vec<Kept>,
+    pieces: Vec<Piece>,
     state: Option<State<f32>>,
 }
 
@@ -274,10 +270,10 @@ impl<R: Runner> Lead<'_, R> {
             calls.into_iter().map(|call| (call.ids, call.state)).unzip();
         let sequences: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
         let mut given: Vec<Given> = states.into_iter().map(|state| Given { state, ..Given::default() }).collect();
-        let mut pieces: Vec<Vec<Kept>> = sequences.iter().map(|_| Vec::new()).collect();
+        let mut pieces: Vec<Vec<Piece>> = sequences.iter().map(|_| Vec::new()).collect();
         let mut states: Vec<&mut State<f32>> = given.iter_mut().filter_map(|given| given.state.as_mut()).collect();
         let passed = self.pass(&kind, &sequences, &mut states, &mut |i, piece| {
-            pieces[i].push(Kept::of(piece));
+            pieces[i].push(piece);
             ControlFlow::Continue(())
         });
         for (given, pieces) in given.iter_mut().zip(pieces) {
@@ -307,7 +303,7 @@ impl<R: Runner> Lead<'_, R> {
             state
         });
         let mut states: Vec<&mut State<f32>> = state.into_iter().collect();
-        let take: Take<'_> = &mut |_, piece| hand_over(piece, observer);
+        let take: Take<'_> = &mut |_, piece| hand_over(&piece, observer);
         match self.pass(&call.kind, &[&call.ids], &mut states, take) {
             Ok(flow) => flow,
             Err(error) => {
@@ -344,7 +340,17 @@ fn settle(answer: Answer, state: Option<&mut State<f32>>, observer: &mut dyn Obs
     if let Some((state, advanced)) = state.zip(given.state) {
         *state = advanced;
     }
-    given.pieces.into_iter().try_for_each(|piece| hand_over(piece.view(), observer))
+    given.pieces.into_iter().try_for_each(|piece| hand_over(&piece, observer))
+}
+
+/// Tells an observer of a piece.
+fn hand_over(piece: &Piece, observer: &mut dyn Observer<f32>) -> ControlFlow<()> {
+    match piece {
+        Piece::Hidden { tap, start, rows } => observer.hidden(*tap, *start, rows.rows()),
+        Piece::Logits { start, rows } => observer.logits(*start, rows.rows()),
+        Piece::Advanced(work) => return observer.advanced(*work),
+    }
+    ControlFlow::Continue(())
 }
 
 #[cfg(test)]

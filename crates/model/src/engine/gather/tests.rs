@@ -10,6 +10,7 @@ use longstrand_kernels::{Cpu, Rows};
 
 use super::*;
 use crate::checkpoint::Checkpoint;
+use crate::cuda::SharedRows;
 use crate::{Chunking, Model, Scratch};
 
 /// Passes sequences one after another on the CPU, as a GPU would at once.
@@ -75,16 +76,20 @@ impl Runner for OneByOne {
 /// Tells what a pass gives of sequence `i`.
 struct Teller<'a, 'b> {
     i: usize,
-    take: &'a mut (dyn FnMut(usize, Piece<'_>) -> ControlFlow<()> + 'b),
+    take: &'a mut (dyn FnMut(usize, Piece) -> ControlFlow<()> + 'b),
+}
+
+fn shared(rows: Rows<'_, f32>) -> SharedRows {
+    SharedRows::new((0..rows.len()).flat_map(|t| rows.row(t)).copied().collect(), rows.width())
 }
 
 impl Observer<f32> for Teller<'_, '_> {
     fn hidden(&mut self, tap: Tap, start: u64, rows: Rows<'_, f32>) {
-        let _ = (self.take)(self.i, Piece::Hidden { tap, start, rows });
+        let _ = (self.take)(self.i, Piece::Hidden { tap, start, rows: shared(rows) });
     }
 
     fn logits(&mut self, start: u64, rows: Rows<'_, f32>) {
-        let _ = (self.take)(self.i, Piece::Logits { start, rows });
+        let _ = (self.take)(self.i, Piece::Logits { start, rows: shared(rows) });
     }
 
     fn advanced(&mut self, work: u64) -> ControlFlow<()> {
@@ -159,7 +164,7 @@ fn gathered_calls_give_what_each_gives_alone() {
             let (mut found, mut expected) = (Heard::default(), Heard::default());
             let request = &REQUESTS[i % 2];
             assert!(gathering.encode(&ids(i), request, &mut found).is_continue());
-            let passed = alone.encode(&[&ids(i)], request, &mut |_, piece| hand_over(piece, &mut expected));
+            let passed = alone.encode(&[&ids(i)], request, &mut |_, piece| hand_over(&piece, &mut expected));
             assert_eq!(passed, Ok(ControlFlow::Continue(())));
             assert_eq!(found, expected, "{case}, call {i}");
         });
