@@ -240,7 +240,7 @@ fn reads_are_found_under_another_name_of_their_contig() {
 fn inspect_tells_the_built_in_model() {
     let place = Place::new();
     let table = place.run("inspect");
-    assert!(table.status.success() && table.stdout.starts_with(b"name             caduceus-ph-d256-l4-grch37\n"));
+    assert!(table.status.success() && table.stdout.starts_with(b"name             longstrand-ph-d256-l4-grch37\n"));
     let json: serde_json::Value = serde_json::from_slice(&place.run("inspect --json").stdout).unwrap();
     assert_eq!((&json["n_layer"], &json["trained_context"]), (&4.into(), &1024.into()));
 }

@@ -59,6 +59,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn check(options: &CheckOptions) -> anyhow::Result<()> {
+    if options.update && !Path::new(TABLE).is_file() {
+        bail!("there is no {TABLE} here; run this at the root of a checkout of the source");
+    }
     let nvrtc = Nvrtc::open(None)?;
     let architectures = match options.arch.is_empty() {
         true => Architecture::CHECKED.to_vec(),
@@ -97,9 +100,6 @@ fn parted(results: Vec<Result<Row, CudaError>>) -> (Vec<Row>, Vec<CudaError>) {
 }
 
 fn update(rows: &[Row]) -> anyhow::Result<()> {
-    if !Path::new(TABLE).is_file() {
-        bail!("there is no {TABLE} here; run this at the root of a checkout of the source");
-    }
     for row in rows.iter().filter(|row| row.resources.spill_bytes > 0) {
         let (name, spilled) = (&row.resources.kernel, row.resources.spill_bytes);
         say(&format!("warning: {name} spills {spilled} bytes on {}", row.architecture));

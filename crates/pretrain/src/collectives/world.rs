@@ -80,11 +80,13 @@ impl World {
             let expected = format!("the number of ranks on this machine, 1 to {size}");
             parse("LOCAL_WORLD_SIZE", Some(value), &expected, |local_size| (1..=size).contains(local_size))
         });
-        let local_size = local_size.transpose()?.unwrap_or(1);
+        let local_size = local_size.transpose()?;
         let local_rank = variable("LOCAL_RANK").map(|value| {
-            let expected = format!("a whole number from 0 to {}", local_size - 1);
-            parse("LOCAL_RANK", Some(value), &expected, |&local_rank| local_rank < local_size)
+            let most = local_size.unwrap_or(size) - 1;
+            let expected = format!("a whole number from 0 to {most}");
+            parse("LOCAL_RANK", Some(value), &expected, |&local_rank| local_rank <= most)
         });
+        let local_size = local_size.unwrap_or(1);
         let local_rank = local_rank.transpose()?.unwrap_or(rank % local_size);
         let is_taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
         Ok(Self { rank, size, local_size, local_rank, host, port: port + u16::from(is_taken), patience })
@@ -129,7 +131,7 @@ mod tests {
             ("LOCAL_WORLD_SIZE", "2"),
             ("LOCAL_RANK", "1"),
         ];
-        let expected = World { port: 29_501, local_size: 2, patience: Duration::from_secs(5), ..world };
+        let expected = World { port: 29_501, local_size: 2, local_rank: 1, patience: Duration::from_secs(5), ..world };
         assert_eq!(read(&[&two[..], &more].concat()), Ok(expected));
     }
 
@@ -147,6 +149,10 @@ mod tests {
         refused(
             &[&here[..], &[("MASTER_PORT", "29500"), ("LOCAL_WORLD_SIZE", "4")]].concat(),
             "LOCAL_WORLD_SIZE: expected the number of ranks on this machine, 1 to 3, found \"4\"",
+        );
+        refused(
+            &[&here[..], &[("MASTER_PORT", "29500"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "2")]].concat(),
+            "LOCAL_RANK: expected a whole number from 0 to 1, found \"2\"",
         );
         refused(
             &[("WORLD_SIZE", "1"), ("LONGSTRAND_RANK_TIMEOUT", "soon")],
