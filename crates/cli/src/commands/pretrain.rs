@@ -5,6 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use longstrand_model::Processor;
 use longstrand_pretrain::collectives::{World, join};
 use longstrand_pretrain::config::{ConfigFile, Flag, PRESETS, Settings, resolve};
 use longstrand_pretrain::train::{Plan, Pretraining, TrainError, Trained};
@@ -136,7 +137,7 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
 fn plan(job: &Pretraining, world: &World) -> anyhow::Result<()> {
     let (settings, plan) = job.plan(world.size).map_err(|error| told(error, world))?;
     if world.rank == 0 {
-        write_stdout(format!("{}\n{}", settings.to_toml()?, describe(&plan)).as_bytes())?;
+        write_stdout(format!("{}\n{}", settings.to_toml()?, describe(&plan, &job.processor)).as_bytes())?;
     }
     Ok(plan.check()?)
 }
@@ -295,8 +296,8 @@ fn summary(trained: &Trained) -> String {
 }
 
 /// What would be done, in a table.
-fn describe(plan: &Plan) -> String {
-    let data = &plan.data;
+fn describe(plan: &Plan, processor: &Processor) -> String {
+    let (data, on_host) = (&plan.data, matches!(processor, Processor::Cpu(_)));
     let mut rows = vec![
         ("contigs", data.contigs.to_string()),
         ("bases", data.bases.to_string()),
@@ -313,7 +314,9 @@ fn describe(plan: &Plan) -> String {
     rows.extend(plan.divisions.iter().map(|(from_step, division)| {
         let at_a_time = division.largest_share(plan.ranks).at_a_time(plan.threads);
         let by = if plan.ranks == 1 { String::new() } else { format!(" on each of {} ranks", plan.ranks) };
-        let how = format!("{} windows of {} bases, {at_a_time} at a time{by}", division.windows, division.length);
+        // On a GPU as many as its memory takes.
+        let together = if on_host { format!(", {at_a_time} at a time{by}") } else { by };
+        let how = format!("{} windows of {} bases{together}", division.windows, division.length);
         ("a step", if *from_step == 0 { how } else { format!("from step {from_step} on: {how}") })
     }));
     let memory = &plan.memory;
@@ -322,6 +325,7 @@ fn describe(plan: &Plan) -> String {
     }
     rows.extend([
         ("threads", plan.threads.to_string()),
+        ("device", if on_host { "CPU" } else { "GPU; memory is the host's" }.into()),
         ("memory", format!("about {}", format_memory(memory.total()))),
         ("", format!("{} weights and optimizer", format_memory(memory.state))),
         ("", format!("{} windows under way", format_memory(memory.windows))),

@@ -89,17 +89,23 @@ impl<T: Real> Executor<T> {
     /// Bytes that a pass over one sequence takes beside the weights.
     pub(super) fn pass_bytes(&self, len: usize) -> u64 {
         let (strands, stride) = (self.strands(), Layout::new(1, len).stride);
-        let columns = self.columns.min(strands * stride);
+        let columns = match self.sequences_of(len) {
+            0 if !self.config.is_causal() => self.chunk_of(len),
+            _ => self.columns.min(strands * stride),
+        };
         let working = columns * Workspace::<T>::bytes_per_column(&self.config);
         let state = BranchState::bytes(self.mixer());
         let carried = match (self.config.is_causal(), self.sequences_of(len)) {
             (true, _) => self.states_bytes() + columns * self.config.d_model * size_of::<f32>(),
-            (false, 0) => stride * self.mixer().d_inner() * size_of::<T>() + 2 * state,
+            // Outputs of a branch, in buffers of whole chunks.
+            (false, 0) => stride.next_multiple_of(columns) * self.mixer().d_inner() * size_of::<T>() + 2 * state,
             (false, _) => self.states_bytes(),
         };
         let streams =
             if self.config.is_causal() { 0 } else { strands * stride * self.config.d_model * size_of::<f32>() };
-        (working + carried + streams) as u64
+        let bytes = (working + carried + streams) as u64;
+        // Large buffers are made larger by an eighth at most.
+        bytes + bytes / 8
     }
 
     /// Passes sequences of one length through together, as many at a time as there is room for.
