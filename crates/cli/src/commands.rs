@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod finetune;
 pub mod generate;
 pub mod inspect;
+pub mod join;
 #[cfg(feature = "cuda")]
 pub mod kernels;
 pub mod man;
@@ -29,6 +30,8 @@ pub enum Command {
     Mutagenesis(Box<mutagenesis::Options>),
     /// Write how surprising each base is to a model, and how sure the model is, as bedGraph or bigWig
     Track(Box<track::Options>),
+    /// Put the outputs of --shard runs together: what one run would have written
+    Join(join::Options),
     /// Train a model on your own genomes
     Pretrain(Box<pretrain::Options>),
     /// Measure how well a model predicts the bases of a genome
@@ -61,6 +64,7 @@ pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
         Command::Score(options) => score::run(*options, general),
         Command::Mutagenesis(options) => mutagenesis::run(*options, general),
         Command::Track(options) => track::run(*options, general),
+        Command::Join(options) => join::run(&options, general),
         Command::Pretrain(options) => pretrain::run(*options, general),
         Command::Evaluate(options) => evaluate::run(*options, general),
         Command::Finetune(options) => finetune::run(*options, general),

@@ -18,7 +18,7 @@ const GROUP_BYTES: usize = 64 << 20;
 /// Most rows of a row group, unless asked for: what a killed run may have to compute again.
 const GROUP_ROWS: usize = 2_048;
 /// Bytes of vectors handed to the encoder at once.
-const SLICE_BYTES: usize = 1 << 20;
+pub(crate) const SLICE_BYTES: usize = 1 << 20;
 
 /// The width of a number in the vectors.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

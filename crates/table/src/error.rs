@@ -82,6 +82,15 @@ pub enum TableError {
         /// The value of the earlier run; `None` if it has no such key.
         found: Option<String>,
     },
+    /// A table that is there cannot be read as a whole, or with others.
+    Unfit {
+        /// The table, or a file of it.
+        path: PathBuf,
+        /// What it is to be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// An earlier run wrote the output with other columns.
     Columns {
         /// The file of the earlier run.
@@ -151,6 +160,9 @@ impl fmt::Display for TableError {
                 Shown(expected),
                 Shown(found)
             ),
+            Self::Unfit { path, expected, found } => {
+                write!(f, "{}: expected {expected}, found {found}", path.display())
+            }
             Self::Columns { path, expected, found } => {
                 write!(f, "cannot resume: {}: expected the columns {expected}, found {found}", path.display())
             }

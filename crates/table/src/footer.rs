@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_schema::Schema;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter, parquet_to_arrow_schema};
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::schema::types::SchemaDescriptor;
 
@@ -18,6 +18,10 @@ pub type Metadata = Vec<(String, String)>;
 
 /// The key that says, with the value `true`, that no row of the table is missing (behind this part).
 pub const COMPLETE: &str = "longstrand.complete";
+
+/// The keys, behind the identity, of how rows are grouped.
+pub(crate) const ROWS_PER_GROUP: &str = "longstrand.rows_per_group";
+pub(crate) const ROWS_PER_PART: &str = "longstrand.rows_per_part";
 
 const PART: &str = "longstrand.part";
 const FIRST_ROW: &str = "longstrand.first_row";
@@ -36,6 +40,33 @@ impl Footer {
         let metadata =
             ParquetMetaDataReader::new().parse_and_finish(&file).map_err(TableError::parquet("read", path))?;
         Ok(Self { path: path.to_path_buf(), metadata })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The columns, without the pairs.
+    pub(crate) fn arrow_schema(&self) -> Result<Schema, TableError> {
+        let file = self.metadata.file_metadata();
+        let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
+        schema.map(|schema| Schema::new(schema.fields)).map_err(TableError::parquet("read", &self.path))
+    }
+
+    /// What the file was written under, and how its rows are grouped.
+    pub(crate) fn identity(&self) -> Metadata {
+        self.pairs().take_while(|(key, _)| *key != ARROW_SCHEMA_META_KEY).map(owned).collect()
+    }
+
+    /// The table's row that a part begins with, 0-based; none of a single file.
+    pub(crate) fn first_row(&self) -> Option<u64> {
+        self.value(FIRST_ROW)?.parse().ok()
+    }
+
+    /// What follows [`COMPLETE`].
+    pub(crate) fn end(&self) -> Metadata {
+        self.tail().into_iter().skip(1).collect()
     }
 
     /// Rows of the file.
@@ -65,7 +96,7 @@ impl Footer {
 
     /// An error unless the file has the columns of `schema` and was written under `identity`.
     pub(crate) fn check_origin(&self, schema: &Schema, identity: &Metadata) -> Result<(), TableError> {
-        let found: Metadata = self.pairs().take_while(|(key, _)| *key != ARROW_SCHEMA_META_KEY).map(owned).collect();
+        let found = self.identity();
         if let Some(key) = first_difference(identity, &found) {
             let value_in =
                 |pairs: &Metadata| pairs.iter().find(|(other, _)| *other == key).map(|(_, value)| value.clone());
@@ -87,7 +118,7 @@ impl Footer {
     /// `rows_per_part` rows.
     pub(crate) fn check_place(&self, first_row: u64, rows_per_part: u64) -> Result<(), TableError> {
         let wrong = |what, expected, found| Err(TableError::Rows { path: self.path.clone(), what, expected, found });
-        let found = self.value(FIRST_ROW).and_then(|value| value.parse().ok());
+        let found = self.first_row();
         if found != Some(first_row) {
             return wrong("first row", first_row, found);
         }

@@ -19,6 +19,8 @@
 //! options, in the caller's order. A run is resumed only under an equal identity. What is known only at the end
 //! follows; `longstrand.complete` says that no row is missing.
 //!
+//! Tables that are there can be put together as one ([`join_tables`]).
+//!
 //! Scores also go to tab-separated text ([`TsvWriter`]), and values of every base to bedGraph and bigWig
 //! ([`TrackWriter`]). Such a file is written under a temporary name, flushed and renamed; it cannot be resumed.
 
@@ -32,6 +34,7 @@ mod error;
 mod folder;
 mod footer;
 mod frame;
+mod joined;
 mod lock;
 mod options;
 mod parts;
@@ -49,6 +52,7 @@ pub use embedding::{EmbeddingLayout, EmbeddingRow, EmbeddingRows, EmbeddingWrite
 pub use error::TableError;
 pub use footer::{COMPLETE, Metadata};
 pub use frame::{Frame, Values};
+pub use joined::{WholeTable, join_tables};
 pub use options::{Existing, WriteOptions};
 pub use score::{ScoreLayout, ScoreRow, ScoreWriter, StrandScores};
 pub use text_file::{TextFile, write_text};

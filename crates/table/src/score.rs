@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use arrow_schema::{DataType, Field, Schema};
 
+pub(crate) use writer::SLICE_ROWS;
 pub use writer::ScoreWriter;
 
 /// The columns before the scores: name, type, whether a value may be missing.

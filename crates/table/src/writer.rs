@@ -12,7 +12,7 @@ use crate::earlier::{finished_file, refuse_parts};
 use crate::encoding;
 use crate::error::TableError;
 use crate::folder::PartsFolder;
-use crate::footer::{Metadata, tail};
+use crate::footer::{Metadata, ROWS_PER_GROUP, ROWS_PER_PART, tail};
 use crate::options::{Existing, RowCounts};
 use crate::parts::{self, Found, OpenPart};
 use crate::slices::Slices;
@@ -63,9 +63,9 @@ impl TableWriter {
         existing: Existing,
         mut identity: Metadata,
     ) -> Result<Opened<Self>, TableError> {
-        identity.push(("longstrand.rows_per_group".into(), counts.per_group.to_string()));
+        identity.push((ROWS_PER_GROUP.into(), counts.per_group.to_string()));
         if let Destination::Folder(_) = destination {
-            identity.push(("longstrand.rows_per_part".into(), counts.per_part.to_string()));
+            identity.push((ROWS_PER_PART.into(), counts.per_part.to_string()));
         }
         destination.parent()?;
         if let Some(written) = finished_file(destination, existing, &schema, &identity)? {

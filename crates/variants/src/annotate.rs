@@ -1,10 +1,12 @@
 //! Scores in VCF.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use longstrand_seq::Contigs;
 use longstrand_seq::contig::named_like;
 use longstrand_seq::variant::{Allele, HeaderContig, VariantHeader, VariantRecord};
+use longstrand_table::Metadata;
 
 use crate::conditions::conditions;
 use crate::options::{Column, ScoreOptions};
@@ -16,6 +18,8 @@ use crate::scorer::Scored;
 const RUN: &str = "longstrand_score";
 /// The kind of header line that tells the command.
 const COMMAND: &str = "longstrand_score_command";
+/// What the keys of an identity begin with, in a footer alone.
+const KEYS: &str = "longstrand.";
 /// What declarations name as their source.
 const SOURCE: &str = "longstrand";
 
@@ -52,9 +56,8 @@ impl Annotation {
         let mut lines: Vec<String> = self.columns.iter().map(score).collect();
         lines.push(info(&self.ambiguous, "Integer", "Bases of the windows that are none of A, C, G, T"));
         lines.push(info(&self.reason, "String", "Why scores are missing"));
-        lines.push(run_line(run.prefix, run.identity));
-        let command = quoted(run.command);
-        lines.push(format!("##{COMMAND}=<ID={},CommandLine={command}>", run.prefix));
+        lines.push(run_line(run.prefix, run.identity.fields()));
+        lines.push(command_line(run.prefix, run.command));
         header.without_info(&run.prefix.keys()).with_lines(lines.iter().map(String::as_str))
     }
 
@@ -87,10 +90,40 @@ pub(crate) struct Header<'a> {
     pub(crate) command: &'a str,
 }
 
+/// The last run that a header tells.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ToldRun {
+    /// What the keys of its INFO fields begin with.
+    pub prefix: String,
+    /// The program, the model, the inputs and the options, as the footer of a table has them.
+    pub identity: Metadata,
+}
+
+impl ToldRun {
+    /// Finds the run, if there is one.
+    pub fn last(header: &VariantHeader) -> Option<Self> {
+        let mut fields = header.last_fields(RUN)?.into_iter();
+        let (_, prefix) = fields.next().filter(|(name, _)| name == "ID")?;
+        Some(Self { prefix, identity: fields.map(|(name, value)| (format!("{KEYS}{name}"), value)).collect() })
+    }
+
+    /// The header with this run, written by another command.
+    pub fn tell(&self, header: &VariantHeader, command: &str) -> VariantHeader {
+        let fields = self.identity.iter().map(|(key, value)| (key.strip_prefix(KEYS).unwrap_or(key), value.as_str()));
+        let lines = [run_line(&self.prefix, fields), command_line(&self.prefix, command)];
+        header.with_lines(lines.iter().map(String::as_str))
+    }
+}
+
 /// The line that tells a run.
-fn run_line(prefix: &Prefix, identity: &Identity) -> String {
-    let fields: String = identity.fields().map(|(name, value)| format!(",{name}={}", quoted(value))).collect();
+fn run_line<'a>(prefix: impl Display, fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let fields: String = fields.map(|(name, value)| format!(",{name}={}", quoted(value))).collect();
     format!("##{RUN}=<ID={prefix}{fields}>")
+}
+
+/// The line that tells the command.
+fn command_line(prefix: impl Display, command: &str) -> String {
+    format!("##{COMMAND}=<ID={prefix},CommandLine={}>", quoted(command))
 }
 
 /// A text in quotes, in one line.
@@ -102,7 +135,7 @@ fn quoted(text: &str) -> String {
 /// Whether the last run that a header tells is this one: the file is what the run would write.
 pub(crate) fn is_of(header: &VariantHeader, prefix: &Prefix, identity: &Identity) -> bool {
     let runs = header.meta_lines().filter(|line| line.starts_with(format!("##{RUN}=").as_bytes()));
-    runs.last() == Some(run_line(prefix, identity).as_bytes())
+    runs.last() == Some(run_line(prefix, identity.fields()).as_bytes())
 }
 
 /// The first INFO key of a prefix that somebody else has declared: what stands there would be lost.

@@ -43,6 +43,7 @@ mod trails;
 mod warning;
 mod window;
 
+pub use annotate::ToldRun;
 pub use error::ScoreError;
 pub use mutagenesis::{Mutagenesis, MutagenesisPlan};
 pub use options::{Anchor, RefMismatch, Score, ScoreOptions, Strands};

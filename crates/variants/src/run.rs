@@ -203,7 +203,7 @@ impl Plan {
         };
         let all = survey.as_ref().map(|survey| survey.records);
         let shard = (job.shard != Shard::WHOLE).then_some(job.shard).zip(all);
-        let own = shard.map_or(all, |(shard, all)| Some(records_of(shard, all)));
+        let own = shard.map_or(all, |(shard, all)| Some(shard.size(all)));
         watch.counted(0, own);
         let mut groups = Groups::new(reader, &job.variants, shard, job.prefix.keys());
         let mut group = groups.next(scorer)?;
@@ -261,12 +261,6 @@ fn foreign_key(reader: &VariantReader, job: &Job) -> Option<String> {
     job.outputs.variants.as_ref().and_then(|_| annotate::foreign_key(reader.header(), &job.prefix))
 }
 
-/// Records of a shard.
-fn records_of(shard: Shard, all: u64) -> u64 {
-    let first = |index: u64| (u128::from(index) * u128::from(all)).div_ceil(u128::from(shard.count())) as u64;
-    first(shard.index() + 1) - first(shard.index())
-}
-
 fn check(job: &Job, checkpoint: &Checkpoint) -> Result<(), ScoreError> {
     let usage = |message: String| Err(ScoreError::Usage(message));
     let outputs = &job.outputs;
@@ -284,21 +278,4 @@ fn check(job: &Job, checkpoint: &Checkpoint) -> Result<(), ScoreError> {
         return usage("--resume needs files: what a stream held the last time is not known".into());
     }
     outputs.targets().check(&[&*job.variants, &*job.reference], &checkpoint.files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_have_all_records_between_them() {
-        for (count, all) in [(1, 7), (3, 7), (8, 5), (4, 0), (5, 100)] {
-            let each = |index| records_of(Shard::new(index, count).unwrap(), all);
-            assert_eq!((0..count).map(each).sum::<u64>(), all);
-            for index in 0..count {
-                let shard = Shard::new(index, count).unwrap();
-                assert_eq!((0..all).filter(|&record| shard.of(record, all) == index).count() as u64, each(index));
-            }
-        }
-    }
 }

@@ -10,7 +10,7 @@ pub fn is_one_of<'a>(path: &Path, files: impl IntoIterator<Item = &'a Path>) -> 
 }
 
 /// Whether a path lies in a folder, or in one that lies there.
-pub(crate) fn is_within(path: &Path, folder: &Path) -> bool {
+pub fn is_within(path: &Path, folder: &Path) -> bool {
     let (path, folder) = (place(path), place(folder));
     path != folder && path.starts_with(folder)
 }

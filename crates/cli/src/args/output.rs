@@ -72,7 +72,11 @@ fn tsv_path(path: PathBuf) -> Result<PathBuf, String> {
 }
 
 /// Refuses what would become a folder by surprise.
-fn table_path(path: PathBuf) -> Result<PathBuf, String> {
+///
+/// # Errors
+///
+/// The name is that of something else than a table.
+pub fn table_path(path: PathBuf) -> Result<PathBuf, String> {
     let text = path.as_os_str().as_encoded_bytes();
     if text == b"-" {
         return Err("a Parquet table cannot be written to a pipe; name a file or a folder".into());

@@ -1,6 +1,5 @@
 //! `longstrand score`: variants to scores, in VCF, Parquet and TSV.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -151,7 +150,7 @@ impl Options {
             threads: general.threads(),
             available_memory: Memory::detect().map(|memory| memory.available),
             prefix: outputs.prefix.clone(),
-            command: command_line(),
+            command: scoring::command_line(),
         })
     }
 
@@ -210,20 +209,6 @@ fn format_name(format: VariantFormat) -> &'static str {
         VariantFormat::VcfGz => "VCF in bgzip",
         VariantFormat::Bcf => "BCF",
     }
-}
-
-/// The command line, with quotes where a shell needs them.
-fn command_line() -> String {
-    let quoted = |argument: &OsStr| {
-        let text = argument.to_string_lossy();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
-        match !text.is_empty() && text.chars().all(is_plain) {
-            true => text.into_owned(),
-            false => format!("'{}'", text.replace('\'', "'\\''")),
-        }
-    };
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| quoted(&argument)).collect();
-    format!("longstrand {}", arguments.join(" "))
 }
 
 /// What a run has done, and for each score the reasons for which alleles lack it.

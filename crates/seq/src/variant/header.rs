@@ -95,6 +95,16 @@ impl VariantHeader {
         keys.iter().map(String::as_str).find(|key| self.meta.iter().any(|line| is_foreign(key, line)))
     }
 
+    /// The fields of the last structured line of a kind (`##KEY=<…>`): names and values without quotes.
+    pub fn last_fields(&self, key: &str) -> Option<Vec<(String, String)>> {
+        let fields = |line: &Vec<u8>| {
+            let text = String::from_utf8_lossy(line);
+            let meta = MetaLine::parse(&text).filter(|meta| meta.key == key)?;
+            Some(meta.pairs().map(|(name, value)| (name.to_owned(), value)).collect())
+        };
+        self.meta.iter().rev().find_map(fields)
+    }
+
     /// The header without the declarations of these INFO keys.
     pub fn without_info(&self, keys: &[String]) -> Self {
         let is_left_out = |line: &[u8]| {

@@ -39,6 +39,11 @@ impl Shard {
         shard as u64
     }
 
+    /// How many of `total` things, counted from 0, belong to the shard where each is told by [`Self::of`].
+    pub fn size(&self, total: u64) -> u64 {
+        self.first_offset(self.index + 1, total) - self.first_offset(self.index, total)
+    }
+
     /// The first base offset of shard `index`: the smallest s with ⌊s·n/S⌋ ≥ `index`.
     pub(super) fn first_offset(&self, index: u64, total: u64) -> u64 {
         let offset = (u128::from(index) * u128::from(total)).div_ceil(u128::from(self.count));
@@ -90,6 +95,18 @@ mod tests {
         for bad in ["0/8", "9/8", "8", "a/b", "1/0", "1/", "-1/2", ""] {
             let error = bad.parse::<Shard>().unwrap_err();
             assert!(error.to_string().contains("found"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shards_have_all_things_between_them() {
+        for (count, all) in [(1, 7), (3, 7), (8, 5), (4, 0), (5, 100)] {
+            let each = |index| Shard::new(index, count).unwrap().size(all);
+            assert_eq!((0..count).map(each).sum::<u64>(), all);
+            for index in 0..count {
+                let shard = Shard::new(index, count).unwrap();
+                assert_eq!((0..all).filter(|&record| shard.of(record, all) == index).count() as u64, each(index));
+            }
         }
     }
 

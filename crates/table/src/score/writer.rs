@@ -15,7 +15,7 @@ use crate::writer::{Opened, TableWriter, Written};
 /// Rows of a row group, unless asked for otherwise.
 const GROUP_ROWS: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 /// Rows handed to the encoder at once; fewer where alleles are long.
-const SLICE_ROWS: usize = 1_024;
+pub(crate) const SLICE_ROWS: usize = 1_024;
 /// Bytes of the longest text: with what else there is in its page it stays below the 2 GiB that a page can hold.
 const LONGEST_TEXT: usize = 1 << 30;
 

@@ -22,6 +22,15 @@ impl<'a> MetaLine<'a> {
         Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
     }
 
+    /// The fields in their order: names and values without quotes and escapes.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'a str, String)> {
+        self.fields.iter().filter_map(|field| {
+            let (name, value) = field.trim_start().split_once('=')?;
+            let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            Some((name, quoted.map_or_else(|| value.to_owned(), unescaped)))
+        })
+    }
+
     /// What tells the line from others of its kind.
     pub(crate) fn identity(&self) -> Option<(String, String)> {
         Some((self.key.to_owned(), self.get("ID")?.to_owned()))
@@ -38,6 +47,16 @@ impl<'a> MetaLine<'a> {
 /// Whether a field, `NAME=value`, has this name.
 fn is_of(field: &str, name: &str) -> bool {
     field.trim_start().strip_prefix(name).is_some_and(|rest| rest.starts_with('='))
+}
+
+/// A quoted value, in which a backslash stands before each quote and backslash.
+fn unescaped(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        text.push(if character == '\\' { characters.next().unwrap_or(character) } else { character });
+    }
+    text
 }
 
 /// Splits at commas that are not within quotes.
@@ -72,6 +91,9 @@ mod tests {
             (meta.key, meta.get("ID"), meta.get("IDX"), meta.get("Source")),
             ("INFO", Some("A"), Some("12"), Some("s"))
         );
+        let pairs: Vec<_> = meta.pairs().collect();
+        assert_eq!(pairs[3], ("Description", r#"x, "IDX=4, y"#.to_owned()));
+        assert_eq!(pairs[4], ("Source", "s".to_owned()));
         assert_eq!(meta.without(&["IDX"]), line.replace(",IDX=12", ""));
         assert!(MetaLine::parse("##source=x").is_none());
         assert!(MetaLine::parse("#CHROM").is_none());
