@@ -30,6 +30,7 @@ use crate::commands::Command;
   longstrand embed genome.fa.gz -o out.parquet           a genome, in windows of 1,024 bases
   longstrand embed reads.bam -o out.parquet              one row a read
   longstrand score calls.vcf.gz --reference genome.fa.gz -o scored.vcf.gz
+  longstrand join part_*.parquet -o out.parquet          what the shards of a run wrote, together
   longstrand pretrain --genome genome.fa.gz --preset tiny -o run
   longstrand evaluate genome.fa.gz --region chr21        how well the built-in model predicts it
   longstrand inspect                                     what the built-in model is

@@ -200,3 +200,97 @@ fn columns(schema: &Schema) -> String {
 fn unfit<T>(path: &Path, expected: &str, found: &str) -> Result<T, TableError> {
     Err(TableError::Unfit { path: path.to_path_buf(), expected: expected.into(), found: found.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::ops::Range;
+
+    use super::*;
+    use crate::options::Existing;
+    use crate::score::{ScoreLayout, ScoreRow, ScoreWriter, StrandScores};
+
+    fn options(existing: Existing) -> WriteOptions {
+        WriteOptions { rows_per_group: NonZeroUsize::new(3), existing, ..WriteOptions::default() }
+    }
+
+    fn identity() -> Metadata {
+        vec![("longstrand.command".into(), "test".into())]
+    }
+
+    fn write(path: &Path, positions: Range<u64>) {
+        let to = Destination::from_path(path);
+        let layout = ScoreLayout::new(["masked"]);
+        let opened = ScoreWriter::open(&to, &layout, &options(Existing::Refuse), identity()).unwrap();
+        let Opened::Writing(mut writer) = opened else { panic!("{} is new", path.display()) };
+        for position in positions {
+            let score = StrandScores { score: Some(position as f64), forward: None, reverse: None };
+            let row = ScoreRow {
+                contig: "1",
+                position,
+                end: Some(position),
+                reference: "C",
+                alternate: "T",
+                id: None,
+                variant_type: "snv",
+                values: &[score],
+                n_ambiguous: Some(0),
+                window: None,
+                reason: Some("no_end").filter(|_| position % 2 == 0),
+            };
+            writer.write(&row).unwrap();
+        }
+        writer.finish(vec![("longstrand.alleles".into(), "all".into())]).unwrap();
+    }
+
+    #[test]
+    fn a_join_that_is_stopped_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (whole, joined) in [("whole.parquet", "joined.parquet"), ("whole", "joined")] {
+            let parts = [1, 2, 3].map(|part| path(&format!("{joined}_{part}.parquet")));
+            write(&path(whole), 0..31);
+            write(&parts[0], 0..17);
+            write(&parts[1], 17..17);
+            write(&parts[2], 17..31);
+            let tables = parts.each_ref().map(|part| WholeTable::open(part).unwrap());
+            let to = Destination::from_path(path(joined));
+            let mut join = |existing, most: u64| {
+                let mut advanced = |done| if done < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+                let (identity, end) = (tables[0].identity().clone(), tables[0].end().clone());
+                join_tables(&tables, &to, &options(existing), identity, end, &mut advanced).unwrap()
+            };
+            assert_eq!(join(Existing::Refuse, 10), None);
+            assert!(to.has_parts());
+            assert_eq!(join(Existing::Resume, u64::MAX).unwrap().rows, 31);
+            assert_eq!(join(Existing::Resume, 0).unwrap().rows, 31);
+            let files = files(&path(whole)).unwrap();
+            for (expected, found) in files.iter().zip(super::files(&path(joined)).unwrap()) {
+                assert!(fs::read(expected).unwrap() == fs::read(&found).unwrap(), "{}", found.display());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_table_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let told = |name: &str| WholeTable::open(&path(name)).unwrap_err().to_string();
+        write(&path("parts"), 0..31);
+        assert_eq!(WholeTable::open(&path("parts")).unwrap().rows(), 31);
+        assert!(told("parts/part-00002.parquet").ends_with("found a part of one: its folder is what to name"));
+        fs::remove_file(path("parts/part-00002.parquet")).unwrap();
+        assert!(
+            told("parts")
+                .ends_with("expected a table that Longstrand wrote, whole, found one that does not say that it is")
+        );
+        fs::remove_file(path("parts/part-00000.parquet")).unwrap();
+        assert!(
+            told("parts").contains("expected the part of its folder's table that begins with row 0"),
+            "{}",
+            told("parts")
+        );
+        fs::remove_file(path("parts/part-00001.parquet")).unwrap();
+        assert!(told("parts").contains("found none of them"));
+    }
+}
