@@ -255,7 +255,7 @@ mod tests {
             write(&parts[2], 17..31);
             let tables = parts.each_ref().map(|part| WholeTable::open(part).unwrap());
             let to = Destination::from_path(path(joined));
-            let mut join = |existing, most: u64| {
+            let join = |existing, most: u64| {
                 let mut advanced = |done| if done < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
                 let (identity, end) = (tables[0].identity().clone(), tables[0].end().clone());
                 join_tables(&tables, &to, &options(existing), identity, end, &mut advanced).unwrap()

@@ -56,8 +56,8 @@ pub(super) fn arranged<T>(mut parts: Vec<Part<T>>) -> anyhow::Result<Vec<Part<T>
         check_run(&parts[0], part)?;
     }
     parts.sort_by_key(|part| part.shard.index());
-    if let Some([one, other]) = parts.array_windows().find(|[one, other]| one.shard == other.shard) {
-        let (shard, one, other) = (one.shard, one.path.display(), other.path.display());
+    if let Some(twins) = parts.windows(2).find(|pair| pair[0].shard == pair[1].shard) {
+        let (shard, one, other) = (twins[0].shard, twins[0].path.display(), twins[1].path.display());
         bail!("expected one part of shard {shard}, found two: {one} and {other}");
     }
     let count = parts[0].shard.count();

@@ -62,7 +62,7 @@ fn add(sum: &mut Value, value: &Value) {
         }
         (sum, value) => {
             if let (Some(one), Some(other)) = (sum.as_u64(), value.as_u64()) {
-                *sum = Value::from(one + other);
+                *sum = Value::from(one.saturating_add(other));
             }
         }
     }

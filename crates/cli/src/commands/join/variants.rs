@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use longstrand_model::Watch;
 use longstrand_seq::variant::{NoIndex, VariantFormat, VariantHeader, VariantOutput, VariantReader, VariantWriter};
 use longstrand_variants::ToldRun;
@@ -84,12 +84,12 @@ fn difference(first: &VariantHeader, other: &VariantHeader) -> (String, String) 
 /// An error unless the shards have as many records as shards of one file do. Plain text does not tell otherwise where it ends.
 fn check_counts(parts: &[Part<ToldRun>], counts: &[u64]) -> anyhow::Result<()> {
     let all = counts.iter().sum();
-    for (part, &found) in parts.iter().zip(counts) {
+    let missing = |part: &Part<ToldRun>, found: u64| part.shard.size(all).saturating_sub(found);
+    // Where one has too many, another has too few.
+    let shortest = parts.iter().zip(counts).max_by_key(|&(part, &found)| missing(part, found));
+    if let Some((part, &found)) = shortest.filter(|&(part, &found)| missing(part, found) > 0) {
         let (path, shard, expected) = (part.path.display(), part.shard, part.shard.size(all));
-        ensure!(
-            found == expected,
-            "{path}: expected {expected} records in shard {shard} of {all}, found {found}: it is cut off, or another part is"
-        );
+        bail!("{path}: expected {expected} records in shard {shard} of {all}, found {found}; a part is cut off");
     }
     Ok(())
 }
