@@ -92,7 +92,7 @@ mod tests {
             ("INFO", Some("A"), Some("12"), Some("s"))
         );
         let pairs: Vec<_> = meta.pairs().collect();
-        assert_eq!(pairs[3], ("Description", r#"x, "IDX=4, y"#.to_owned()));
+        assert_eq!(pairs[3], ("Description", r#"x, "IDX=4, y">"#.to_owned()));
         assert_eq!(pairs[4], ("Source", "s".to_owned()));
         assert_eq!(meta.without(&["IDX"]), line.replace(",IDX=12", ""));
         assert!(MetaLine::parse("##source=x").is_none());
