@@ -155,6 +155,28 @@ impl<T: Real> Executor<T> {
         (0..self.config.n_layer).map(|_| BranchState::zeros(&self.device, self.mixer(), sequences)).collect()
     }
 
+    /// The states of a layer's branches before the start of sequences, or their gradients behind the end.
+    pub(super) fn branch_states(&self, layer: usize, sequences: usize) -> Result<Vec<BranchState>, CudaError> {
+        let branches = &self.weights.layers[layer].branches;
+        branches.iter().map(|_| BranchState::zeros(&self.device, self.mixer(), sequences)).collect()
+    }
+
+    /// Of each strand, whether a layer meets it backwards in time.
+    pub(super) fn backwards(&self, layer: usize) -> Vec<bool> {
+        let arrangement = Arrangement::of_layer(&self.config, layer);
+        (0..self.strands()).map(|strand| arrangement.backwards(strand)).collect()
+    }
+
+    /// The embedding of every strand, `[strands, columns, D]`; the layout is that of one.
+    pub(super) fn embedded(&self, ids: &Buffer<u8>, layout: Layout) -> Result<Buffer<f32>, CudaError> {
+        let size = layout.columns() * self.config.d_model;
+        let mut streams = self.device.buffer(self.strands() * size)?;
+        for strand in 0..self.strands() {
+            self.embed(strand, ids, layout, &mut streams, strand * size)?;
+        }
+        Ok(streams)
+    }
+
     /// Feeds the next positions of sequences to a causal model, chunk after chunk.
     pub(super) fn feed_group(
         &self,
@@ -195,22 +217,14 @@ impl<T: Real> Executor<T> {
         let layout = Layout::new(strands * sequences.len(), len);
         let size = of_strand.columns() * self.config.d_model;
         let mut work = Workspace::new(&self.device, &self.config, layout.columns())?;
-        let mut residual = self.device.buffer::<f32>(strands * size)?;
-        let ids = self.upload(sequences, &(0..len), of_strand)?;
-        for strand in 0..strands {
-            self.embed(strand, &ids, of_strand, &mut residual, strand * size)?;
-        }
+        let mut residual = self.embedded(&self.upload(sequences, &(0..len), of_strand)?, of_strand)?;
         let streams = |residual: &Buffer<f32>, tap, output: &mut Output<'_>| {
             let strands = (0..strands).map(|i| residual.view().slice(i * size..(i + 1) * size));
             self.emit(tap, &Streams::new(0, of_strand, strands), output)
         };
         streams(&residual, Tap::Block(0), output)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
-            let arrangement = Arrangement::of_layer(&self.config, i);
-            let backwards: Vec<bool> = (0..strands).map(|strand| arrangement.backwards(strand)).collect();
-            let mut states = (0..layer.branches.len())
-                .map(|_| BranchState::zeros(&self.device, self.mixer(), layout.sequences))
-                .collect::<Result<Vec<_>, _>>()?;
+            let (backwards, mut states) = (self.backwards(i), self.branch_states(i, layout.sequences)?);
             let stretch = Stretch { layout, backwards: &backwards };
             layer.normalize(&mut work, residual.view())?;
             layer.forward(self.how, stretch, &mut work, residual.view_mut(), &mut states)?;
@@ -229,12 +243,7 @@ impl<T: Real> Executor<T> {
         let (whole, spans) = (Layout::new(1, ids.len()), spans(ids.len(), chunk));
         let size = whole.columns() * d;
         let mut work = Workspace::new(&self.device, &self.config, chunk)?;
-        let mut residual = self.device.buffer::<f32>(strands * size)?;
-        let uploaded = self.upload(&[ids], &(0..ids.len()), whole)?;
-        for strand in 0..strands {
-            self.embed(strand, &uploaded, whole, &mut residual, strand * size)?;
-        }
-        drop(uploaded);
+        let mut residual = self.embedded(&self.upload(&[ids], &(0..ids.len()), whole)?, whole)?;
         let emit = |residual: &Buffer<f32>, tap, output: &mut Output<'_>| {
             spans.iter().try_for_each(|span| {
                 let layout = chunk_layout(span, chunk);
@@ -245,9 +254,8 @@ impl<T: Real> Executor<T> {
         };
         emit(&residual, Tap::Block(0), output)?;
         for i in 0..self.config.n_layer {
-            for strand in 0..strands {
+            for (strand, backwards) in self.backwards(i).into_iter().enumerate() {
                 let stream = strand * size..(strand + 1) * size;
-                let backwards = Arrangement::of_layer(&self.config, i).backwards(strand);
                 let sweep = Sweep { layer: i, backwards, spans: &spans, chunk, stream };
                 if self.sweep(&sweep, &mut work, &mut residual, output)?.is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -294,7 +302,7 @@ impl<T: Real> Executor<T> {
         let zeros = || BranchState::zeros(&self.device, self.mixer(), 1);
         if let [span] = sweep.spans {
             let stretch = Stretch { layout: chunk_layout(span, sweep.chunk), backwards: &backwards };
-            let mut states = layer.branches.iter().map(|_| zeros()).collect::<Result<Vec<_>, _>>()?;
+            let mut states = self.branch_states(sweep.layer, 1)?;
             states.iter().enumerate().try_for_each(|(branch, state)| entered(branch, 0, state))?;
             normalize(layer, work, self.chunk(sweep, span, residual))?;
             let rows = residual.view_mut().slice(self.elements(sweep, span));

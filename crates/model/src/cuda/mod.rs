@@ -51,6 +51,13 @@ pub enum Arithmetic {
     Bf16,
 }
 
+impl Arithmetic {
+    /// How f32 is multiplied.
+    fn single(self) -> SinglePrecision {
+        if self == Self::Tf32 { SinglePrecision::Tf32 } else { SinglePrecision::Full }
+    }
+}
+
 /// A piece of what is computed of a sequence.
 #[derive(Clone, Debug)]
 pub enum Piece {
@@ -120,10 +127,10 @@ impl CudaModel {
         config: Config,
         weights: &Weights,
     ) -> Result<Self, CudaError> {
+        let single = arithmetic.single();
         let executor = match arithmetic {
-            Arithmetic::Single => Kind::Single(Executor::new(device, config, weights, SinglePrecision::Full)?),
-            Arithmetic::Tf32 => Kind::Single(Executor::new(device, config, weights, SinglePrecision::Tf32)?),
-            Arithmetic::Bf16 => Kind::Bf16(Executor::new(device, config, weights, SinglePrecision::Full)?),
+            Arithmetic::Single | Arithmetic::Tf32 => Kind::Single(Executor::new(device, config, weights, single)?),
+            Arithmetic::Bf16 => Kind::Bf16(Executor::new(device, config, weights, single)?),
         };
         Ok(Self { executor })
     }

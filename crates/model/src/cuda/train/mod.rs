@@ -18,7 +18,6 @@ use std::ops::ControlFlow;
 
 use half::bf16;
 use longstrand_kernels::cuda::{CudaError, Device};
-use longstrand_kernels::linear::cuda::SinglePrecision;
 
 use super::executor::Executor;
 use super::{Arithmetic, check_training};
@@ -59,17 +58,12 @@ impl CudaTrainee {
     /// - the device has not enough memory, or the driver refuses
     pub fn new(device: Device, arithmetic: Arithmetic, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
         check_training(config)?;
-        let config = config.clone();
+        let (config, single) = (config.clone(), arithmetic.single());
         let trainer = match arithmetic {
-            Arithmetic::Single => {
-                Kind::Single(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Full)?, weights)?)
+            Arithmetic::Single | Arithmetic::Tf32 => {
+                Kind::Single(Trainer::new(Executor::new(device, config, weights, single)?, weights)?)
             }
-            Arithmetic::Tf32 => {
-                Kind::Single(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Tf32)?, weights)?)
-            }
-            Arithmetic::Bf16 => {
-                Kind::Bf16(Trainer::new(Executor::new(device, config, weights, SinglePrecision::Full)?, weights)?)
-            }
+            Arithmetic::Bf16 => Kind::Bf16(Trainer::new(Executor::new(device, config, weights, single)?, weights)?),
         };
         Ok(Self { trainer })
     }

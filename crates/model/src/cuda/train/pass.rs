@@ -17,7 +17,6 @@ use crate::cuda::mixer::{BranchState, tile};
 use crate::cuda::workspace::Workspace;
 use crate::encode::spans;
 use crate::layer::Join;
-use crate::strand::Arrangement;
 use crate::train::{Example, Gradients, IGNORED, Loss, WAY_BACK};
 use crate::watch::Meter;
 
@@ -153,10 +152,7 @@ impl<T: Real> Trainer<T> {
     fn forward(&mut self, ids: &Buffer<u8>, cut: &Cut, meter: &mut Meter<'_>) -> Result<Option<Kept<T>>, CudaError> {
         let executor = &self.executor;
         let (strands, size) = (executor.strands(), cut.of_strand.columns() * executor.config.d_model);
-        let mut streams = executor.device.buffer::<f32>(strands * size)?;
-        for strand in 0..strands {
-            executor.embed(strand, ids, cut.of_strand, &mut streams, strand * size)?;
-        }
+        let streams = executor.embedded(ids, cut.of_strand)?;
         let columns = if cut.spans.len() == 1 { strands * cut.of_strand.columns() } else { cut.chunk };
         let mut work = Workspace::new(&executor.device, &executor.config, columns)?;
         let mut kept = Kept { inputs: Vec::new(), streams, trails: Vec::new(), entered: Vec::new() };
@@ -184,9 +180,9 @@ impl<T: Real> Trainer<T> {
         work: &mut Workspace<T>,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
-        let (layer, backwards) = (&self.executor.weights.layers[index], self.backwards(index));
+        let (layer, backwards) = (&self.executor.weights.layers[index], self.executor.backwards(index));
         let stretch = Stretch { layout: self.together(cut), backwards: &backwards };
-        let (how, mut states) = (self.executor.how, self.zero_states(index, stretch.layout.sequences)?);
+        let (how, mut states) = (self.executor.how, self.executor.branch_states(index, stretch.layout.sequences)?);
         layer.normalize(work, input.view())?;
         // As the way back computes a trail again, if there is no room for it: room changes no bit.
         if states.len() == 1 || layer.join == Join::SumBeforeProjection {
@@ -219,7 +215,7 @@ impl<T: Real> Trainer<T> {
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
         let size = cut.of_strand.columns() * self.executor.config.d_model;
-        for (strand, backwards) in self.backwards(index).into_iter().enumerate() {
+        for (strand, backwards) in self.executor.backwards(index).into_iter().enumerate() {
             let stream = strand * size..(strand + 1) * size;
             let sweep = Sweep { layer: index, backwards, spans: &cut.spans, chunk: cut.chunk, stream };
             let mut entered: Vec<[Option<BranchState>; 2]> = cut.spans.iter().map(|_| [None, None]).collect();
@@ -297,9 +293,9 @@ impl<T: Real> Trainer<T> {
         if let Some(trail) = trail {
             work.trail = trail;
         }
-        let (layout, backwards) = (self.together(way.cut), self.backwards(way.index));
-        let entering = self.zero_states(way.index, layout.sequences)?;
-        let mut d_states = self.zero_states(way.index, layout.sequences)?;
+        let (layout, backwards) = (self.together(way.cut), self.executor.backwards(way.index));
+        let entering = self.executor.branch_states(way.index, layout.sequences)?;
+        let mut d_states = self.executor.branch_states(way.index, layout.sequences)?;
         let passage = Passage {
             stretch: Stretch { layout, backwards: &backwards },
             input: way.input.view(),
@@ -322,12 +318,12 @@ impl<T: Real> Trainer<T> {
     ) -> Result<ControlFlow<()>, CudaError> {
         let (d, cut) = (self.executor.config.d_model, way.cut);
         let (size, strands) = (cut.of_strand.columns() * d, self.executor.strands());
-        for (strand, is_backwards) in self.backwards(way.index).into_iter().enumerate().rev() {
+        for (strand, is_backwards) in self.executor.backwards(way.index).into_iter().enumerate().rev() {
             let entered = kept.entered.pop().expect("states of each layer and strand");
             let branches = self.executor.weights.layers[way.index].branches.len();
             for branch in 0..branches {
                 let direction = self.executor.weights.layers[way.index].branches[branch].on(is_backwards);
-                let mut d_states = self.zero_states(way.index, 1)?;
+                let mut d_states = self.executor.branch_states(way.index, 1)?;
                 for i in in_order(direction.opposite(), cut.spans.len()) {
                     let layout = cut.layout(&cut.spans[i]);
                     let start = strand * size + cut.spans[i].start * d;
@@ -366,18 +362,6 @@ impl<T: Real> Trainer<T> {
     /// The layout of all strands' sequences together.
     fn together(&self, cut: &Cut) -> Layout {
         Layout { sequences: self.executor.strands() * cut.of_strand.sequences, ..cut.of_strand }
-    }
-
-    /// The states of a layer's branches before the start of sequences, or their gradients behind the end.
-    fn zero_states(&self, layer: usize, sequences: usize) -> Result<Vec<BranchState>, CudaError> {
-        let branches = self.executor.weights.layers[layer].branches.len();
-        (0..branches).map(|_| BranchState::zeros(&self.executor.device, self.executor.mixer(), sequences)).collect()
-    }
-
-    /// Of each strand, whether a layer meets it backwards in time.
-    fn backwards(&self, layer: usize) -> Vec<bool> {
-        let arrangement = Arrangement::of_layer(&self.executor.config, layer);
-        (0..self.executor.strands()).map(|strand| arrangement.backwards(strand)).collect()
     }
 }
 
