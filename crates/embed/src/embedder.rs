@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use longstrand_kernels::TILE;
 use longstrand_model::checkpoint::Checkpoint;
-use longstrand_model::{Chunking, Engine, EngineError, Lanes, Meter, Processor, Request, Scratch, Tap, Watch};
+use longstrand_model::{Chunking, Engine, EngineError, Lanes, Meter, Pooling, Processor, Scratch, Tap, Watch};
 use longstrand_seq::vocab::Vocabulary;
 use longstrand_seq::window::Window;
 
@@ -19,7 +19,6 @@ use tokens::Tokens;
 
 use crate::error::{EmbedError, UsageError};
 use crate::options::{EmbedOptions, Equivariant, Strands, layer_name};
-use crate::pool::{Cuts, Pooler};
 
 /// A model and what is to be computed of each window.
 #[derive(Debug)]
@@ -79,7 +78,7 @@ impl Embedder {
 
     /// Rows that a window of `n` bases gives.
     pub fn rows(&self, n: u64) -> u64 {
-        let spans = Cuts::new(self.options.pool, n).len() * self.options.layers.taps().len();
+        let spans = self.options.pool.spans(n).len() * self.options.layers.taps().len();
         spans as u64 * if self.equivariant() == Some(Equivariant::Split) { 2 } else { 1 }
     }
 
@@ -141,16 +140,16 @@ impl Embedder {
         let passes = if self.options.strands == Strands::Forward { 1 } else { 2 };
         let mut meter = Meter::new(watch, n, passes * self.model.work(tokens.forward().len() as u64));
         let mut rows = WindowRows::new(self, &window, &tokens, is_read, skip, sink);
-        let cuts = Cuts::new(self.options.pool, n);
+        let pooling = self.options.pool.pooling(n);
         if self.streams() {
-            return self.pass(tokens.forward(), &cuts, scratch, Some(&mut rows), &mut meter).map_continue(|_| ());
+            return self.pass(tokens.forward(), &pooling, scratch, Some(&mut rows), &mut meter).map_continue(|_| ());
         }
-        let forward = self.pass(tokens.forward(), &cuts, scratch, None, &mut meter)?;
+        let forward = self.pass(tokens.forward(), &pooling, scratch, None, &mut meter)?;
         let vectors = match self.options.strands {
             Strands::Forward => forward,
             strands => {
-                let cuts = Cuts::of_reverse_complement(self.options.pool, n);
-                let reverse = self.pass(&tokens.reverse_complement(), &cuts, scratch, None, &mut meter)?;
+                let pooling = self.options.pool.pooling_of_reverse_complement(n);
+                let reverse = self.pass(&tokens.reverse_complement(), &pooling, scratch, None, &mut meter)?;
                 let pairs = forward.into_iter().zip(reverse);
                 pairs.map(|(forward, reverse)| rows::join(strands, &forward, &reverse, self.model.width())).collect()
             }
@@ -169,17 +168,14 @@ impl Embedder {
     fn pass<'w>(
         &self,
         ids: &[u8],
-        cuts: &Cuts,
+        pooling: &Pooling,
         scratch: &mut Scratch<f32>,
         rows: Option<&mut WindowRows<'w>>,
         meter: &mut Meter<'w>,
     ) -> ControlFlow<(), Vec<Vec<f32>>> {
         let taps = self.options.layers.taps();
-        let width = self.model.width();
-        let poolers = taps.iter().map(|_| Pooler::new(self.options.pool, cuts.clone(), width)).collect();
-        let mut pass = Pass::new(taps, poolers, width, rows, meter);
-        let request = Request { taps, logits: false };
-        self.model.encode(ids, self.chunking, &request, scratch, &mut pass)?;
+        let mut pass = Pass::new(taps, rows, meter);
+        self.model.pool(ids, self.chunking, taps, pooling, scratch, &mut pass)?;
         pass.finish()
     }
 }

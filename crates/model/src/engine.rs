@@ -19,7 +19,8 @@ use crate::encode::Chunking;
 #[cfg(feature = "cuda")]
 use crate::encode::LONGEST_WINDOW;
 use crate::model::Model;
-use crate::output::{Observer, Request};
+use crate::output::{Observer, Request, Tap};
+use crate::pooling::{Poolers, Pooling, VectorObserver};
 use crate::scratch::Scratch;
 use crate::strand::strands;
 use crate::stream::State;
@@ -42,9 +43,17 @@ pub use room::Excess;
 #[cfg(feature = "cuda")]
 const MOST_LANES: usize = 512;
 
+/// Lanes for each place in a pass.
+#[cfg(feature = "cuda")]
+const LANES_OF_A_PLACE: usize = gather::AT_ONCE + 1;
+
 /// Positions that a causal model is fed at a time on a GPU.
 #[cfg(feature = "cuda")]
 const CUDA_CHUNK: usize = 1 << 16;
+
+/// Hidden states are pooled on a GPU where there are so many positions for a vector, or more.
+#[cfg(feature = "cuda")]
+const POSITIONS_OF_A_VECTOR: usize = 8;
 
 /// A model made ready for a [`Processor`]. It is asked from many threads at once.
 #[derive(Debug)]
@@ -125,6 +134,25 @@ impl Engine {
         }
     }
 
+    /// As [`encode`](Self::encode), of which hidden states at `taps` are pooled: on a GPU before they leave it, where there
+    /// are fewer vectors than positions.
+    pub fn pool(
+        &self,
+        ids: &[u8],
+        chunking: Chunking,
+        taps: &[Tap],
+        pooling: &Pooling,
+        scratch: &mut Scratch<f32>,
+        observer: &mut dyn VectorObserver,
+    ) -> ControlFlow<()> {
+        #[cfg(feature = "cuda")]
+        if let (Kind::Cuda(models), true) = (&self.0, pooling.spans.len() * POSITIONS_OF_A_VECTOR <= ids.len()) {
+            return models.pool(ids, taps, pooling, observer);
+        }
+        let request = Request { taps, logits: false };
+        self.encode(ids, chunking, &request, scratch, &mut Poolers::new(taps, pooling, self.width(), observer))
+    }
+
     /// As [`Model::feed`]; as [`encode`](Self::encode) where a device has failed, after which the state is of no use.
     pub fn feed(
         &self,
@@ -189,8 +217,8 @@ impl Engine {
     /// How so many sequences of about this length are best divided among threads, of which there are so many to compute
     /// with: by all together where one keeps them busy or there are fewer than threads, else side by side.
     ///
-    /// On a GPU it is twice as many as are passed at once, whatever the threads: while one half is passed, the other takes
-    /// what it was given.
+    /// On a GPU it is three times as many as a pass has, whatever the threads: while some are passed and the next ones are
+    /// sent, others take what they were given.
     pub fn lanes(&self, length: usize, sequences: usize, threads: NonZeroUsize) -> Lanes {
         if self.is_filled_by(length) {
             return Lanes::Together;
@@ -200,7 +228,7 @@ impl Engine {
             Kind::Cpu(_) => Lanes::SideBySide(threads),
             #[cfg(feature = "cuda")]
             Kind::Cuda(models) => {
-                let lanes = models.at_once(length).saturating_mul(2).min(MOST_LANES);
+                let lanes = models.at_once(length).saturating_mul(LANES_OF_A_PLACE).min(MOST_LANES);
                 Lanes::SideBySide(NonZeroUsize::new(lanes).unwrap_or(NonZeroUsize::MIN))
             }
         }
@@ -210,12 +238,15 @@ impl Engine {
 #[cfg(feature = "cuda")]
 impl Runner for CudaModel {
     fn batch(&self, length: usize) -> usize {
-        // Half of the lanes go through what they were given while those of the other half are passed.
-        self.batch(length.min(LONGEST_WINDOW as usize)).min(MOST_LANES / 2)
+        self.batch(length.min(LONGEST_WINDOW as usize)).min(MOST_LANES / LANES_OF_A_PLACE)
     }
 
     fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: gather::Take<'_>) -> gather::Passed {
         self.encode(sequences, request, take).map_err(|error| failed(self, error))
+    }
+
+    fn pool(&self, sequences: &[&[u8]], taps: &[Tap], poolings: &[Pooling], take: gather::Take<'_>) -> gather::Passed {
+        self.pool(sequences, taps, poolings, take).map_err(|error| failed(self, error))
     }
 
     fn feed(

@@ -3,10 +3,11 @@
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 
-use longstrand_kernels::{Rows, pool};
+use longstrand_kernels::Rows;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::{
-    Chunking, Engine, EngineError, Excess, Lanes, Meter, Observer, Processor, Request, Scratch, State, Tap, Watch,
+    Chunking, Engine, EngineError, Excess, Lanes, Meter, Observer, Pooling, Processor, Request, Scratch, State, Tap,
+    VectorObserver, Watch,
 };
 use longstrand_seq::vocab::Vocabulary;
 
@@ -123,12 +124,10 @@ impl Predictor {
         scratch: &mut Scratch<f32>,
         watch: &dyn Watch,
     ) -> Result<Vec<f64>, Halt> {
-        let mut pass =
-            MeanPass { meter: self.meter(watch, ids.len()), range: range.clone(), sum: vec![0.0; self.model.width()] };
-        let request = Request { taps: &[Tap::Last], logits: false };
-        self.finished(self.model.encode(ids, Chunking::Auto, &request, scratch, &mut pass))?;
-        pass.sum.iter_mut().for_each(|sum| *sum /= range.len() as f64);
-        Ok(pass.sum)
+        let mut pass = MeanPass { meter: self.meter(watch, ids.len()), mean: Vec::new() };
+        let pooling = Pooling::mean(range.start as u64..range.end as u64);
+        self.finished(self.model.pool(ids, Chunking::Auto, &[Tap::Last], &pooling, scratch, &mut pass))?;
+        Ok(pass.mean.into_iter().map(f64::from).collect())
     }
 
     /// Feeds the next bases of a sequence to a causal model and hands each one's logits to `take`.
@@ -207,20 +206,15 @@ impl<F: FnMut(usize, &[f32])> Observer<f32> for LogitsPass<'_, F> {
     }
 }
 
-/// Sums the hidden states of a range.
+/// Keeps the mean of a range.
 struct MeanPass<'w> {
     meter: Meter<'w>,
-    range: Range<usize>,
-    sum: Vec<f64>,
+    mean: Vec<f32>,
 }
 
-impl Observer<f32> for MeanPass<'_> {
-    fn hidden(&mut self, _: Tap, start: u64, rows: Rows<'_, f32>) {
-        let start = usize::try_from(start).expect("a sequence fits in memory");
-        let (first, last) = (self.range.start.max(start), self.range.end.min(start + rows.len()));
-        for position in first..last {
-            pool::add_rows(rows.row(position - start), &mut self.sum);
-        }
+impl VectorObserver for MeanPass<'_> {
+    fn vectors(&mut self, _: Tap, _: usize, rows: Rows<'_, f32>) {
+        self.mean = rows.row(0).to_vec();
     }
 
     fn advanced(&mut self, work: u64) -> ControlFlow<()> {

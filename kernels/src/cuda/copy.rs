@@ -145,14 +145,14 @@ fn parts(bytes: usize) -> impl Iterator<Item = Range<usize>> {
 pub(super) fn to_device<T: Element>(device: &Device, host: &[T], address: u64) -> Result<(), CudaError> {
     // SAFETY: an element has no padding, so that all its bytes can be read.
     let bytes = unsafe { slice::from_raw_parts(host.as_ptr().cast::<u8>(), mem::size_of_val(host)) };
-    device.with_staging(|staging| staging.send(bytes, address, device.stream()))
+    device.sending(|staging| staging.send(bytes, address, device.stream()))
 }
 
 /// Copies from `address`, where there are so many.
 pub(super) fn to_host<T: Element>(device: &Device, address: u64, host: &mut [T]) -> Result<(), CudaError> {
     // SAFETY: any bytes are a value of an element.
     let bytes = unsafe { slice::from_raw_parts_mut(host.as_mut_ptr().cast::<u8>(), mem::size_of_val(host)) };
-    device.with_staging(|staging| staging.fetch(bytes, address, device.stream()))
+    device.fetching(|staging| staging.fetch(bytes, address, device.stream()))
 }
 
 #[cfg(test)]

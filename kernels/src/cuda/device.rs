@@ -28,7 +28,9 @@ struct Inner {
     // In the order in which they have to go: what the driver keeps for us, then the stream, then the context.
     modules: Modules,
     blas: OnceLock<Result<Blas, CudaError>>,
-    staging: Mutex<Option<Staging>>,
+    /// For what goes to the device, and for what comes from it: so nobody who sends waits for a pass to end.
+    sending: Mutex<Option<Staging>>,
+    fetching: Mutex<Option<Staging>>,
     pool: Pool<DeviceMemory>,
     nvrtc: OnceLock<Result<Nvrtc, CudaError>>,
     stream: Arc<CudaStream>,
@@ -76,7 +78,8 @@ impl Device {
             facts,
             modules: Modules::new(context.clone()),
             blas: OnceLock::new(),
-            staging: Mutex::default(),
+            sending: Mutex::default(),
+            fetching: Mutex::default(),
             pool,
             nvrtc: OnceLock::new(),
             stream,
@@ -232,13 +235,24 @@ impl Device {
         self.0.blas.get_or_init(|| Blas::new(self)).as_ref().map_err(CudaError::clone)
     }
 
-    /// Does something with the pinned memory, which is made when it is first asked for.
-    pub(super) fn with_staging<R>(
+    /// Does something with the pinned memory for what goes to the device.
+    pub(super) fn sending<R>(&self, work: impl FnOnce(&mut Staging) -> Result<R, CudaError>) -> Result<R, CudaError> {
+        self.with_staging(&self.0.sending, work)
+    }
+
+    /// As [`Self::sending`], for what comes from it.
+    pub(super) fn fetching<R>(&self, work: impl FnOnce(&mut Staging) -> Result<R, CudaError>) -> Result<R, CudaError> {
+        self.with_staging(&self.0.fetching, work)
+    }
+
+    /// The memory is made when it is first asked for.
+    fn with_staging<R>(
         &self,
+        staging: &Mutex<Option<Staging>>,
         work: impl FnOnce(&mut Staging) -> Result<R, CudaError>,
     ) -> Result<R, CudaError> {
         // A thread that panicked has left nothing behind that matters: every use begins by waiting for the last one.
-        let mut staging = self.0.staging.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut staging = staging.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &mut *staging {
             Some(staging) => work(staging),
             None => work(staging.insert(Staging::new(&self.0.context)?)),

@@ -27,7 +27,7 @@ macro_rules! elements {
     )+};
 }
 
-elements!(f32, bf16, u8, i32, u32, i64);
+elements!(f32, f64, bf16, u8, i32, u32, i64);
 
 impl Real for f32 {
     const NAME: &'static str = "f32";

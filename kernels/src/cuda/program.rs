@@ -2,7 +2,7 @@
 
 use super::{Architecture, sums};
 use crate::{
-    causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, selective_scan, silu_gate, ssd,
+    causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, pool, selective_scan, silu_gate, ssd,
 };
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
@@ -59,6 +59,7 @@ pub fn programs() -> Vec<&'static Program> {
         &linear::cuda::PROGRAM,
         &norm::cuda::PROGRAM,
         &pointwise::cuda::PROGRAM,
+        &pool::cuda::PROGRAM,
         &selective_scan::cuda::FORWARD_F32,
         &selective_scan::cuda::FORWARD_BF16,
         &selective_scan::cuda::ADJOINT_F32,

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use longstrand_model::Spans;
 use longstrand_seq::Strand;
 use longstrand_seq::window::Window;
 use longstrand_table as table;
@@ -10,7 +11,7 @@ use longstrand_table::EmbeddingRow;
 use super::Embedder;
 use super::tokens::Tokens;
 use crate::options::{Equivariant, Strands};
-use crate::pool::{Cuts, Pool};
+use crate::pool::Pool;
 
 /// Takes rows.
 pub(crate) trait RowSink {
@@ -23,7 +24,7 @@ pub(crate) struct WindowRows<'a> {
     window: &'a Window,
     tokens: &'a Tokens<'a>,
     pool: Pool,
-    cuts: Cuts,
+    spans: Spans,
     /// Channels of a vector before halves are taken apart.
     width: usize,
     equivariant: Option<Equivariant>,
@@ -57,7 +58,7 @@ impl<'a> WindowRows<'a> {
             window,
             tokens,
             pool,
-            cuts: Cuts::new(pool, tokens.n_bases() as u64),
+            spans: pool.spans(tokens.n_bases() as u64),
             width: embedder.model.width() * if embedder.options.strands == Strands::Concat { 2 } else { 1 },
             equivariant: embedder.equivariant(),
             is_read,
@@ -129,7 +130,7 @@ impl<'a> WindowRows<'a> {
                 n_soft_masked: window.soft_mask.count(),
             };
         }
-        let span = self.cuts.get(span);
+        let span = self.spans.get(span);
         let (start, end) = match (self.is_read, window.strand) {
             (true, _) => (window.start, window.end),
             (false, Strand::Forward) => (window.start + span.start, window.start + span.end),

@@ -17,6 +17,7 @@ use crate::checkpoint::Weights;
 use crate::config::{Config, MixerConfig};
 use crate::encode::spans;
 use crate::output::{Request, Tap};
+use crate::pooling::Pooling;
 use crate::strand::Arrangement;
 
 /// Bytes that the working memory of a chunk may take: enough for 131,072 columns of the models of width 256, and for a pass over
@@ -115,24 +116,52 @@ impl<T: Real> Executor<T> {
         request: &Request<'_>,
         take: Take<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
-        let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
-        for (i, group) in sequences.chunks(self.sequences_of(len).max(1)).enumerate() {
-            let first = i * self.sequences_of(len).max(1);
+        self.in_groups(sequences, &mut |first, group| {
             let mut take_of_group = |index: usize, piece: super::Piece| take(first + index, piece);
-            let mut output = Output::new(request, &mut take_of_group, vec![0; group.len()]);
-            let flow = match (self.config.is_causal(), self.sequences_of(len)) {
-                (true, _) => {
-                    let mut states = self.zero_states(group.len())?;
-                    self.feed_group(group, &mut states, &mut output)?
-                }
-                (false, 0) => self.encode_in_chunks(group[0], &mut output)?,
-                (false, _) => self.encode_group(group, &mut output)?,
-            };
-            if flow.is_break() {
-                return Ok(flow);
+            self.pass(group, &mut Output::new(request, &mut take_of_group, vec![0; group.len()]))
+        })
+    }
+
+    /// As [`Self::encode`], of which hidden states are pooled.
+    pub(super) fn pool(
+        &self,
+        sequences: &[&[u8]],
+        taps: &[Tap],
+        poolings: &[Pooling],
+        take: Take<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        assert_eq!(poolings.len(), sequences.len(), "a pooling for each sequence");
+        let request = Request { taps, logits: false };
+        self.in_groups(sequences, &mut |first, group| {
+            let mut take_of_group = |index: usize, piece: super::Piece| take(first + index, piece);
+            let output = Output::new(&request, &mut take_of_group, vec![0; group.len()]);
+            self.pass(group, &mut output.pooled(&poolings[first..first + group.len()]))
+        })
+    }
+
+    /// Does something with sequences that go together, of which it is told the place of the first.
+    fn in_groups(
+        &self,
+        sequences: &[&[u8]],
+        pass: &mut dyn FnMut(usize, &[&[u8]]) -> Result<ControlFlow<()>, CudaError>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
+        let size = self.sequences_of(len).max(1);
+        for (i, group) in sequences.chunks(size).enumerate() {
+            if pass(i * size, group)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Passes sequences that go together.
+    fn pass(&self, group: &[&[u8]], output: &mut Output<'_>) -> Result<ControlFlow<()>, CudaError> {
+        match (self.config.is_causal(), self.sequences_of(group[0].len())) {
+            (true, _) => self.feed_group(group, &mut self.zero_states(group.len())?, output),
+            (false, 0) => self.encode_in_chunks(group[0], output),
+            (false, _) => self.encode_group(group, output),
+        }
     }
 
     /// The length that all sequences have; none if there is nothing to do.

@@ -17,6 +17,7 @@ mod layer;
 mod layout;
 mod mixer;
 mod output;
+mod pool;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use longstrand_kernels::linear::cuda::SinglePrecision;
 use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::Config;
 use crate::output::{Request, Tap};
+use crate::pooling::Pooling;
 use crate::stream::State;
 use executor::Executor;
 pub use host::SharedRows;
@@ -68,6 +70,15 @@ pub enum Piece {
         /// Absolute position of the first row.
         start: u64,
         /// `[L, width]`
+        rows: SharedRows,
+    },
+    /// Vectors of spans, as a [`VectorObserver`](crate::VectorObserver) is given them.
+    Vectors {
+        /// Where hidden states were read.
+        tap: Tap,
+        /// Index of the first span.
+        first: usize,
+        /// `[spans, width]`
         rows: SharedRows,
     },
     /// Logits.
@@ -172,6 +183,26 @@ impl CudaModel {
         take: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, CudaError> {
         with!(&self.executor, executor => executor.encode(sequences, request, take))
+    }
+
+    /// As [`encode`](Self::encode), where of each sequence's hidden states at `taps` only the pooled vectors are handed over, as
+    /// its own pooling says.
+    ///
+    /// # Errors
+    ///
+    /// As `encode`.
+    ///
+    /// # Panics
+    ///
+    /// As `encode`, and if there is not a pooling for each sequence or they are not of one reduction.
+    pub fn pool(
+        &self,
+        sequences: &[&[u8]],
+        taps: &[Tap],
+        poolings: &[Pooling],
+        take: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        with!(&self.executor, executor => executor.pool(sequences, taps, poolings, take))
     }
 
     /// The state before the first position, or `None` for a model that is not causal.

@@ -11,8 +11,10 @@ use super::Piece;
 use super::executor::Executor;
 use super::host::{Lent, SharedRows};
 use super::layout::Layout;
+use super::pool::Pools;
 use super::weights::Head;
 use crate::output::{Request, Tap};
+use crate::pooling::Pooling;
 use crate::strand::Arrangement;
 
 /// Takes pieces of what is computed of a sequence, by its place among those that are passed together.
@@ -24,13 +26,20 @@ pub(super) struct Output<'a> {
     pub(super) take: Take<'a>,
     /// Absolute position of the first base of each sequence.
     pub(super) starts: Vec<u64>,
+    /// What becomes of hidden states that are not handed over as they are.
+    pub(super) pools: Option<Pools<'a>>,
     /// Whether a taker has had enough.
     pub(super) flow: ControlFlow<()>,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(request: &'a Request<'a>, take: Take<'a>, starts: Vec<u64>) -> Self {
-        Self { request, take, starts, flow: ControlFlow::Continue(()) }
+        Self { request, take, starts, pools: None, flow: ControlFlow::Continue(()) }
+    }
+
+    /// The same, with hidden states pooled as each sequence's own pooling says.
+    pub(super) fn pooled(self, poolings: &'a [Pooling]) -> Self {
+        Self { pools: Some(Pools::new(poolings)), ..self }
     }
 
     /// So much of the work on each sequence has been asked for; breaks where a taker has had enough.
@@ -39,7 +48,7 @@ impl<'a> Output<'a> {
         self.flow
     }
 
-    fn give(&mut self, sequence: usize, piece: Piece) {
+    pub(super) fn give(&mut self, sequence: usize, piece: Piece) {
         if self.flow.is_continue() {
             self.flow = (self.take)(sequence, piece);
         }
@@ -49,11 +58,11 @@ impl<'a> Output<'a> {
 /// A chunk of all strands of some sequences, between two layers or behind the last.
 pub(super) struct Streams<'a> {
     /// Position of the first column in its sequence.
-    start: usize,
+    pub(super) start: usize,
     /// Of one strand.
     pub(super) layout: Layout,
     /// `[used columns, D]` of each strand.
-    strands: Vec<View<'a, f32>>,
+    pub(super) strands: Vec<View<'a, f32>>,
 }
 
 impl<'a> Streams<'a> {
@@ -120,28 +129,35 @@ impl<T: Real> Executor<T> {
         Ok(logits)
     }
 
-    /// Hands rows over in the published form: the stream itself, or for RCPS slot a beside slot b.
+    /// Hands rows over in the published form, or what they are pooled to.
     fn publish(&self, tap: Tap, streams: &Streams<'_>, output: &mut Output<'_>) -> Result<(), CudaError> {
+        if output.pools.is_some() {
+            return self.publish_vectors(tap, streams, output);
+        }
         let (d, Layout { sequences, len, stride }) = (self.config.d_model, streams.layout);
         let width = d * streams.strands.len();
-        let size = streams.strands[0].len();
-        let read = |stream: &View<'_, f32>| {
-            let mut host = self.host.lend(size);
-            stream.read(host.first(size))?;
-            Ok(host)
-        };
-        let mut strands = streams.strands.iter().map(read).collect::<Result<Vec<Lent>, CudaError>>()?;
-        let host = match strands.len() {
-            1 => strands.swap_remove(0),
-            _ => self.beside(self.arrangement(tap).slots(), &strands, size),
-        };
-        let host = Arc::new(host);
+        let host = self.fetch(tap, &streams.strands)?;
         for i in 0..sequences {
             let rows = SharedRows::part(&host, i * stride * width, len * width, width);
             let start = output.starts[i] + streams.start as u64;
             output.give(i, Piece::Hidden { tap, start, rows });
         }
         Ok(())
+    }
+
+    /// Rows of all strands, `[rows, D]` each, in the published form: the stream itself, or for RCPS slot a beside slot b.
+    pub(super) fn fetch(&self, tap: Tap, strands: &[View<'_, f32>]) -> Result<Arc<Lent>, CudaError> {
+        let size = strands[0].len();
+        let read = |stream: &View<'_, f32>| {
+            let mut host = self.host.lend(size);
+            stream.read(host.first(size))?;
+            Ok(host)
+        };
+        let mut strands = strands.iter().map(read).collect::<Result<Vec<Lent>, CudaError>>()?;
+        Ok(Arc::new(match strands.len() {
+            1 => strands.swap_remove(0),
+            _ => self.beside(self.arrangement(tap).slots(), &strands, size),
+        }))
     }
 
     /// The strands in the two slots beside each other, `[rows, 2 D]`.

@@ -22,7 +22,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::EngineError;
 use crate::cuda::Piece;
 use crate::output::{Observer, Request, Tap};
+use crate::pooling::{Pooling, Reduction, VectorObserver};
 use crate::stream::State;
+
+/// Passes that a runner is given at a time: so a device has the next one's kernels when it is done with those of one.
+pub(super) const AT_ONCE: usize = 2;
 
 /// Receives what a pass gives of each of its sequences.
 pub(super) type Take<'a> = &'a mut dyn FnMut(usize, Piece) -> ControlFlow<()>;
@@ -37,6 +41,9 @@ pub(super) trait Runner {
 
     /// Passes whole sequences.
     fn encode(&self, sequences: &[&[u8]], request: &Request<'_>, take: Take<'_>) -> Passed;
+
+    /// Passes whole sequences, with hidden states pooled as each one's own pooling says, all by one reduction.
+    fn pool(&self, sequences: &[&[u8]], taps: &[Tap], poolings: &[Pooling], take: Take<'_>) -> Passed;
 
     /// Passes sequences on from states.
     fn feed(
@@ -61,7 +68,7 @@ struct Queue {
     waiting: VecDeque<Call>,
     /// Of calls that have been run, until their threads fetch them.
     answers: HashMap<Ticket, Answer>,
-    /// Runners that are free.
+    /// Runners that are free, each as often as it can be given a pass.
     free: Vec<usize>,
     failure: Option<EngineError>,
     next: Ticket,
@@ -75,8 +82,17 @@ struct Call {
     caller: Caller,
     kind: CallKind,
     ids: Vec<u8>,
-    /// Of a call that goes on from a state.
-    state: Option<State<f32>>,
+    with: With,
+}
+
+/// What a call brings beside a sequence.
+#[derive(Debug)]
+enum With {
+    Nothing,
+    /// What is to become of its hidden states.
+    Pooling(Pooling),
+    /// What it goes on from.
+    State(State<f32>),
 }
 
 /// Who is to be woken when a call has been run, or may lead.
@@ -90,10 +106,30 @@ struct Caller {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct CallKind {
     length: usize,
-    is_fed: bool,
+    pass: PassKind,
     taps: Vec<Tap>,
     logits: bool,
 }
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum PassKind {
+    Whole,
+    Pooled(Reduction),
+    Fed,
+}
+
+impl With {
+    fn kind(&self) -> PassKind {
+        match self {
+            Self::Nothing => PassKind::Whole,
+            Self::Pooling(pooling) => PassKind::Pooled(pooling.reduction),
+            Self::State(_) => PassKind::Fed,
+        }
+    }
+}
+
+/// Takes pieces of a thread's own call.
+type Taker<'a> = &'a mut dyn FnMut(&Piece) -> ControlFlow<()>;
 
 /// What a call gets; nothing of one that was not run.
 type Answer = Option<Given>;
@@ -111,7 +147,7 @@ impl<R: Runner> Gathering<R> {
     /// Panics if there is no runner.
     pub(super) fn new(runners: Vec<R>) -> Self {
         assert!(!runners.is_empty(), "expected a runner");
-        let free = (0..runners.len()).rev().collect();
+        let free = (0..AT_ONCE).flat_map(|_| (0..runners.len()).rev()).collect();
         Self { runners, queue: Mutex::new(Queue { free, ..Queue::default() }) }
     }
 
@@ -144,7 +180,22 @@ impl<R: Runner> Gathering<R> {
         if ids.is_empty() {
             return ControlFlow::Continue(());
         }
-        self.call(ids, None, request, observer)
+        self.call(ids, With::Nothing, request, &mut |piece| hand_over(piece, observer)).1
+    }
+
+    /// Passes a sequence and pools its hidden states.
+    pub(super) fn pool(
+        &self,
+        ids: &[u8],
+        taps: &[Tap],
+        pooling: &Pooling,
+        observer: &mut dyn VectorObserver,
+    ) -> ControlFlow<()> {
+        if ids.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let request = Request { taps, logits: false };
+        self.call(ids, With::Pooling(pooling.clone()), &request, &mut |piece| hand_over_vectors(piece, observer)).1
     }
 
     /// Passes the next positions of a sequence and advances the state past them.
@@ -158,35 +209,36 @@ impl<R: Runner> Gathering<R> {
         if ids.is_empty() {
             return observer.advanced(0);
         }
-        self.call(ids, Some(state), request, observer)
+        let taken = With::State(state.take());
+        let (advanced, flow) = self.call(ids, taken, request, &mut |piece| hand_over(piece, observer));
+        if let Some(advanced) = advanced {
+            *state = advanced;
+        }
+        flow
     }
 
+    /// Waits until a call has been run. The state is there again, advanced, unless the call was not run.
     fn call(
         &self,
         ids: &[u8],
-        mut state: Option<&mut State<f32>>,
+        with: With,
         request: &Request<'_>,
-        observer: &mut dyn Observer<f32>,
-    ) -> ControlFlow<()> {
-        let kind = CallKind {
-            length: ids.len(),
-            is_fed: state.is_some(),
-            taps: request.taps.to_vec(),
-            logits: request.logits,
-        };
+        taker: Taker<'_>,
+    ) -> (Option<State<f32>>, ControlFlow<()>) {
+        let kind =
+            CallKind { length: ids.len(), pass: with.kind(), taps: request.taps.to_vec(), logits: request.logits };
         let mut queue = self.lock();
-        let taken = state.as_mut().map(|state| state.take());
-        let caller = queue.add(kind, ids, taken)?;
+        let ControlFlow::Continue(caller) = queue.add(kind, ids, with) else { return (None, ControlFlow::Break(())) };
         loop {
             if let Some(answer) = queue.answers.remove(&caller.ticket) {
                 drop(queue);
-                return settle(answer, state, observer);
+                return settle(answer, taker);
             }
             if let Some((runner, calls)) = queue.lead(&caller, |runner, length| self.runners[runner].batch(length)) {
                 drop(queue);
                 let lead = Lead { gathering: self, runner, unanswered: Vec::new() };
                 match <[Call; 1]>::try_from(calls) {
-                    Ok([call]) => return lead.run_alone(call, state, observer),
+                    Ok([call]) => return lead.run_alone(call, taker),
                     Err(calls) => lead.run(calls),
                 }
                 queue = self.lock();
@@ -204,13 +256,13 @@ impl<R: Runner> Gathering<R> {
 
 impl Queue {
     /// Adds a call, unless no call is run any more.
-    fn add(&mut self, kind: CallKind, ids: &[u8], state: Option<State<f32>>) -> ControlFlow<(), Caller> {
+    fn add(&mut self, kind: CallKind, ids: &[u8], with: With) -> ControlFlow<(), Caller> {
         if self.failure.is_some() {
             return ControlFlow::Break(());
         }
         let caller = Caller { ticket: self.next, woken: Arc::default() };
         self.next += 1;
-        self.waiting.push_back(Call { caller: caller.clone(), kind, ids: ids.to_vec(), state });
+        self.waiting.push_back(Call { caller: caller.clone(), kind, ids: ids.to_vec(), with });
         ControlFlow::Continue(caller)
     }
 
@@ -265,61 +317,58 @@ impl<R: Runner> Lead<'_, R> {
     /// Runs calls of one kind, and keeps what each is given.
     fn run(mut self, calls: Vec<Call>) {
         self.unanswered = calls.iter().map(|call| call.caller.clone()).collect();
-        let kind = calls[0].kind.clone();
-        let (ids, states): (Vec<Vec<u8>>, Vec<Option<State<f32>>>) =
-            calls.into_iter().map(|call| (call.ids, call.state)).unzip();
-        let sequences: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
-        let mut given: Vec<Given> = states.into_iter().map(|state| Given { state, ..Given::default() }).collect();
-        let mut pieces: Vec<Vec<Piece>> = sequences.iter().map(|_| Vec::new()).collect();
-        let mut states: Vec<&mut State<f32>> = given.iter_mut().filter_map(|given| given.state.as_mut()).collect();
-        let passed = self.pass(&kind, &sequences, &mut states, &mut |i, piece| {
+        let mut pieces: Vec<Vec<Piece>> = calls.iter().map(|_| Vec::new()).collect();
+        let passed = self.pass(calls, &mut |i, piece| {
             pieces[i].push(piece);
             ControlFlow::Continue(())
         });
-        for (given, pieces) in given.iter_mut().zip(pieces) {
-            given.pieces = pieces;
-        }
         let mut queue = self.gathering.lock();
         match passed {
-            Ok(ControlFlow::Continue(())) => {
-                for (caller, given) in self.unanswered.drain(..).zip(given) {
-                    queue.answer(&caller, Some(given));
+            Ok((states, ControlFlow::Continue(()))) => {
+                let states = states.into_iter().map(Some).chain(std::iter::repeat(None));
+                for ((caller, pieces), state) in self.unanswered.drain(..).zip(pieces).zip(states) {
+                    queue.answer(&caller, Some(Given { pieces, state }));
                 }
             }
-            Ok(ControlFlow::Break(())) => {}
+            Ok((_, ControlFlow::Break(()))) => {}
             Err(error) => queue.fail(error),
         }
     }
 
     /// Runs the thread's own call, and hands over what it is given as it comes.
-    fn run_alone(
-        self,
-        call: Call,
-        state: Option<&mut State<f32>>,
-        observer: &mut dyn Observer<f32>,
-    ) -> ControlFlow<()> {
-        let state = state.zip(call.state).map(|(state, taken)| {
-            *state = taken;
-            state
-        });
-        let mut states: Vec<&mut State<f32>> = state.into_iter().collect();
-        let take: Take<'_> = &mut |_, piece| hand_over(&piece, observer);
-        match self.pass(&call.kind, &[&call.ids], &mut states, take) {
-            Ok(flow) => flow,
+    fn run_alone(self, call: Call, taker: Taker<'_>) -> (Option<State<f32>>, ControlFlow<()>) {
+        match self.pass(vec![call], &mut |_, piece| taker(&piece)) {
+            Ok((states, flow)) => (states.into_iter().next(), flow),
             Err(error) => {
                 self.gathering.lock().fail(error);
-                ControlFlow::Break(())
+                (None, ControlFlow::Break(()))
             }
         }
     }
 
-    fn pass(&self, kind: &CallKind, sequences: &[&[u8]], states: &mut [&mut State<f32>], take: Take<'_>) -> Passed {
+    /// Runs calls of one kind; gives their states, where they have some.
+    fn pass(&self, calls: Vec<Call>, take: Take<'_>) -> Result<(Vec<State<f32>>, ControlFlow<()>), EngineError> {
         let runner = &self.gathering.runners[self.runner];
-        let request = Request { taps: &kind.taps, logits: kind.logits };
-        match kind.is_fed {
-            true => runner.feed(states, sequences, &request, take),
-            false => runner.encode(sequences, &request, take),
+        let CallKind { pass, taps, logits, .. } = calls[0].kind.clone();
+        let request = Request { taps: &taps, logits };
+        let (ids, with): (Vec<Vec<u8>>, Vec<With>) = calls.into_iter().map(|call| (call.ids, call.with)).unzip();
+        let sequences: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        let (mut poolings, mut states) = (Vec::new(), Vec::new());
+        for with in with {
+            match with {
+                With::Nothing => {}
+                With::Pooling(pooling) => poolings.push(pooling),
+                With::State(state) => states.push(state),
+            }
         }
+        let flow = match pass {
+            PassKind::Whole => runner.encode(&sequences, &request, take),
+            PassKind::Pooled(_) => runner.pool(&sequences, &taps, &poolings, take),
+            PassKind::Fed => {
+                runner.feed(&mut states.iter_mut().collect::<Vec<&mut State<f32>>>(), &sequences, &request, take)
+            }
+        }?;
+        Ok((states, flow))
     }
 }
 
@@ -335,12 +384,9 @@ impl<R: Runner> Drop for Lead<'_, R> {
 }
 
 /// Takes what a call was given, on its own thread.
-fn settle(answer: Answer, state: Option<&mut State<f32>>, observer: &mut dyn Observer<f32>) -> ControlFlow<()> {
-    let Some(given) = answer else { return ControlFlow::Break(()) };
-    if let Some((state, advanced)) = state.zip(given.state) {
-        *state = advanced;
-    }
-    given.pieces.into_iter().try_for_each(|piece| hand_over(&piece, observer))
+fn settle(answer: Answer, taker: Taker<'_>) -> (Option<State<f32>>, ControlFlow<()>) {
+    let Some(given) = answer else { return (None, ControlFlow::Break(())) };
+    (given.state, given.pieces.into_iter().try_for_each(|piece| taker(&piece)))
 }
 
 /// Tells an observer of a piece.
@@ -348,6 +394,17 @@ fn hand_over(piece: &Piece, observer: &mut dyn Observer<f32>) -> ControlFlow<()>
     match piece {
         Piece::Hidden { tap, start, rows } => observer.hidden(*tap, *start, rows.rows()),
         Piece::Logits { start, rows } => observer.logits(*start, rows.rows()),
+        Piece::Vectors { .. } => unreachable!("nothing was to be pooled"),
+        Piece::Advanced(work) => return observer.advanced(*work),
+    }
+    ControlFlow::Continue(())
+}
+
+/// Tells an observer of vectors of a piece.
+fn hand_over_vectors(piece: &Piece, observer: &mut dyn VectorObserver) -> ControlFlow<()> {
+    match piece {
+        Piece::Vectors { tap, first, rows } => observer.vectors(*tap, *first, rows.rows()),
+        Piece::Hidden { .. } | Piece::Logits { .. } => unreachable!("vectors alone were asked for"),
         Piece::Advanced(work) => return observer.advanced(*work),
     }
     ControlFlow::Continue(())

@@ -9,7 +9,7 @@ use super::EngineError;
 #[cfg(feature = "cuda")]
 use crate::checkpoint::Checkpoint;
 #[cfg(feature = "cuda")]
-use crate::config::{Config, MixerConfig};
+use crate::config::Config;
 #[cfg(feature = "cuda")]
 use crate::cuda::{self, Arithmetic, CudaModel};
 
@@ -80,15 +80,14 @@ impl Gpus {
         self.arithmetic
     }
 
-    /// Whether a model is computed on a GPU without being asked for one: there is code for it, and it is not Mamba-2's, which
-    /// has not been run on a GPU yet.
+    /// Whether a model is computed on a GPU without being asked for one: there is code for it.
     pub fn compute(config: &Config) -> bool {
-        cuda::check(config).is_ok() && matches!(config.mixer, MixerConfig::Mamba(_))
+        cuda::check(config).is_ok()
     }
 
     /// Whether a model is trained on a GPU without being asked for one.
     pub fn train(config: &Config) -> bool {
-        Self::compute(config) && cuda::check_training(config).is_ok()
+        cuda::check_training(config).is_ok()
     }
 
     /// What the devices run, each once.

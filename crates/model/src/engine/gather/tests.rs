@@ -11,6 +11,7 @@ use longstrand_kernels::{Cpu, Rows};
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::cuda::SharedRows;
+use crate::pooling::{Poolers, Spans};
 use crate::{Chunking, Model, Scratch};
 
 /// Passes sequences one after another on the CPU, as a GPU would at once.
@@ -57,6 +58,22 @@ impl Runner for OneByOne {
         Ok(passed)
     }
 
+    fn pool(&self, sequences: &[&[u8]], taps: &[Tap], poolings: &[Pooling], take: Take<'_>) -> Passed {
+        self.begin(sequences)?;
+        assert!(
+            poolings.iter().all(|pooling| pooling.reduction == poolings[0].reduction),
+            "poolings of two reductions"
+        );
+        let passed = sequences.iter().zip(poolings).enumerate().try_for_each(|(i, (ids, pooling))| {
+            let mut teller = Teller { i, take: &mut *take };
+            let mut poolers = Poolers::new(taps, pooling, self.model.width(), &mut teller);
+            let chunking = Chunking::Positions(NonZeroUsize::new(8).unwrap());
+            let request = Request { taps, logits: false };
+            self.model.encode(ids, chunking, &request, &mut self.model.scratch(), &mut poolers)
+        });
+        Ok(passed)
+    }
+
     fn feed(
         &self,
         states: &mut [&mut State<f32>],
@@ -97,10 +114,21 @@ impl Observer<f32> for Teller<'_, '_> {
     }
 }
 
+impl VectorObserver for Teller<'_, '_> {
+    fn vectors(&mut self, tap: Tap, first: usize, rows: Rows<'_, f32>) {
+        let _ = (self.take)(self.i, Piece::Vectors { tap, first, rows: shared(rows) });
+    }
+
+    fn advanced(&mut self, work: u64) -> ControlFlow<()> {
+        (self.take)(self.i, Piece::Advanced(work))
+    }
+}
+
 /// Keeps all that it is told.
 #[derive(Debug, Default, PartialEq)]
 struct Heard {
     hidden: Vec<(Tap, u64, Vec<f32>)>,
+    vectors: Vec<(Tap, usize, Vec<f32>)>,
     logits: Vec<(u64, Vec<f32>)>,
     work: u64,
     breaks: bool,
@@ -120,6 +148,17 @@ impl Observer<f32> for Heard {
     fn advanced(&mut self, work: u64) -> ControlFlow<()> {
         self.work += work;
         if self.breaks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl VectorObserver for Heard {
+    fn vectors(&mut self, tap: Tap, first: usize, rows: Rows<'_, f32>) {
+        self.vectors.push((tap, first, flat(rows)));
+    }
+
+    fn advanced(&mut self, work: u64) -> ControlFlow<()> {
+        self.work += work;
+        ControlFlow::Continue(())
     }
 }
 
@@ -173,8 +212,26 @@ fn gathered_calls_give_what_each_gives_alone() {
         assert!(passes.iter().any(|&sequences| sequences > 1), "{case}: nothing was gathered");
         assert!(passes.iter().all(|&sequences| sequences <= 4));
         assert_eq!(gathering.failure(), None);
-        assert!(gathering.lock().answers.is_empty() && gathering.lock().free.len() == runners);
+        assert!(gathering.lock().answers.is_empty() && gathering.lock().free.len() == AT_ONCE * runners);
     }
+}
+
+#[test]
+fn gathered_calls_are_pooled_each_its_own_way() {
+    let gathering = Gathering::new(vec![OneByOne::new("caduceus-ph", 8)]);
+    let alone = OneByOne::new("caduceus-ph", 1);
+    on_threads(12, 80, |i| {
+        let ids = ids(i);
+        let reduction = if i % 3 == 0 { Reduction::Max } else { Reduction::Mean };
+        let pooling = Pooling { reduction, spans: Spans::new(i as u64 % 4..ids.len() as u64, 1 + i as u64 % 7) };
+        let (mut found, mut expected) = (Heard::default(), Heard::default());
+        let taps = REQUESTS[1].taps;
+        assert!(gathering.pool(&ids, taps, &pooling, &mut found).is_continue());
+        let take: Take<'_> = &mut |_, piece| hand_over_vectors(&piece, &mut expected);
+        assert_eq!(alone.pool(&[&ids], taps, &[pooling], take), Ok(ControlFlow::Continue(())));
+        assert_eq!(found, expected, "call {i}");
+    });
+    assert!(gathering.first().passes.lock().unwrap().iter().any(|&sequences| sequences > 1));
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! Pooling on a GPU: a thread has a channel of 64 positions, and then of a span.
+//!
+//! Rows are `[rows, D]` in f32, of any number of sequences; sums are f64. A span may lie in several calls: what is open of it is
+//! kept in between. It is cut into pieces where the positions of its sequence are multiples of 64, so that its vector
+//! has the same bits however calls cut it there.
+
+use std::ops::Range;
+
+use super::Reduction;
+use crate::cuda::{CudaError, Grid, Program, View, ViewMut};
+
+pub(crate) static PROGRAM: Program = Program::new(
+    "pool",
+    include_str!("pool.cu"),
+    &["pool_pieces_mean", "pool_pieces_max", "pool_spans_mean", "pool_spans_max"],
+);
+
+/// Positions whose rows a thread goes through at once.
+pub const PIECE: usize = 64;
+
+/// Channels of a block.
+const CHANNELS: usize = 128;
+
+/// What a call has of a span.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// Its rows.
+    pub rows: Range<usize>,
+    /// The place of the first of them in its sequence.
+    pub position: u64,
+    /// Whether it begins here, so that nothing is open of it.
+    pub begins: bool,
+    /// Which of the open vectors is its own.
+    pub open: usize,
+    /// Where its vector goes, and how many positions it has, if it ends here.
+    pub ends: Option<(usize, u64)>,
+}
+
+/// Pools rows: vectors of spans that end go to `out`, `[vectors, D]`, what is left of the others to `open`, `[open, D]`.
+///
+/// # Errors
+///
+/// There is no memory for what passes between the kernels, or one cannot be started.
+///
+/// # Panics
+///
+/// Panics if a span lies outside its buffers.
+pub fn forward(
+    reduction: Reduction,
+    width: usize,
+    rows: View<'_, f32>,
+    spans: &[Span],
+    open: ViewMut<'_, f64>,
+    out: ViewMut<'_, f32>,
+) -> Result<(), CudaError> {
+    if spans.is_empty() {
+        return Ok(());
+    }
+    let device = rows.device();
+    let Jobs { pieces, spans } =
+        Jobs::of(reduction, spans, [rows.len() / width, open.len() / width, out.len() / width]);
+    let count = pieces.len() / 2;
+    let mut partial = device.buffer::<f64>(count * width)?;
+    let (of_pieces, of_spans) = (device.upload(&pieces)?, device.upload(&spans)?);
+    let grid = |jobs: usize| {
+        let line = Grid::line(jobs, CHANNELS as u32);
+        Grid { blocks: [line.blocks[0], width.div_ceil(CHANNELS) as u32, 1], ..line }
+    };
+    let name = match reduction {
+        Reduction::Mean => "mean",
+        Reduction::Max => "max",
+    };
+    let kernel = format!("pool_pieces_{name}");
+    let launch = device.launch(&PROGRAM, &kernel, grid(count))?;
+    let launch = launch.input(rows).input(of_pieces.view()).output(partial.view_mut()).value(width as i64);
+    // SAFETY: the arguments are the kernel's; pieces lie inside the rows, as checked, and each has a row of sums.
+    unsafe { launch.run() }?;
+    let kernel = format!("pool_spans_{name}");
+    let launch = device.launch(&PROGRAM, &kernel, grid(spans.len() / Jobs::SPAN))?;
+    let launch = launch.input(partial.view()).input(of_spans.view()).output(open).output(out).value(width as i64);
+    // SAFETY: the arguments are the kernel's; a span's pieces are among those above, and its rows of `open` and `out` lie
+    // inside them, as checked.
+    unsafe { launch.run() }
+}
+
+/// What the kernels are told, as they read it.
+struct Jobs {
+    /// First row and end of each piece.
+    pieces: Vec<i64>,
+    /// [`Self::SPAN`] numbers of each span.
+    spans: Vec<i64>,
+}
+
+impl Jobs {
+    const SPAN: usize = 6;
+
+    /// Cuts spans into pieces. `sizes` are the numbers of rows, of open vectors and of vectors.
+    fn of(reduction: Reduction, spans: &[Span], [rows, open, out]: [usize; 3]) -> Self {
+        let mut jobs = Self { pieces: Vec::new(), spans: Vec::with_capacity(spans.len() * Self::SPAN) };
+        for span in spans {
+            assert!(span.rows.end <= rows, "rows {:?} of {rows}", span.rows);
+            let first = jobs.pieces.len() / 2;
+            let mut row = span.rows.start;
+            let mut position = span.position;
+            while row < span.rows.end {
+                let end = span.rows.end.min(row + PIECE - (position % PIECE as u64) as usize);
+                jobs.pieces.extend([row as i64, end as i64]);
+                position += (end - row) as u64;
+                row = end;
+            }
+            let (to, divisor) = match span.ends {
+                None => (-1, 1),
+                Some((to, positions)) => {
+                    assert!(to < out, "vector {to} of {out}");
+                    (to as i64, if reduction == Reduction::Mean { positions as i64 } else { 1 })
+                }
+            };
+            let is_open = !span.begins || span.ends.is_none();
+            assert!(!is_open || span.open < open, "open vector {} of {open}", span.open);
+            let end = jobs.pieces.len() / 2;
+            jobs.spans.extend([first as i64, end as i64, i64::from(span.begins), span.open as i64, to, divisor]);
+        }
+        jobs
+    }
+}
