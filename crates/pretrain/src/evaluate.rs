@@ -39,7 +39,7 @@ use crate::objective::{Batch, IGNORED};
 const BATCH: usize = 1 << 17;
 
 /// Windows that are worked on together for each lane of a GPU: enough that no lane waits long for the others.
-const WINDOWS_PER_LANE: usize = 8;
+const WINDOWS_PER_LANE: usize = 32;
 
 /// A model that is asked to predict.
 pub(crate) struct Evaluator {

@@ -1,7 +1,8 @@
 //! Copies between host and device, through pinned memory.
 //!
-//! The driver copies from and to pinned memory alone; what it does with other memory is slower and waits. Two halves
-//! take turns: while the device copies one, the host fills or empties the other.
+//! The driver copies from and to pinned memory alone; what it does with other memory is slower and waits. Pieces of it
+//! take turns: while the device copies one, the host fills or empties the next. There are enough of them that who sends little
+//! does not wait for the kernels that were started before.
 
 use std::{ffi::c_void, mem, ops::Range, slice, sync::Arc};
 
@@ -9,17 +10,20 @@ use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result};
 
 use super::{CudaError, Device, Element, device::refused};
 
-/// Bytes of a half.
-const HALF: usize = 8 << 20;
+/// Bytes of a piece.
+const PIECE: usize = 2 << 20;
+
+/// Pieces of the memory.
+const PIECES: usize = 8;
 
 /// Pinned memory.
 pub(super) struct Staging {
-    halves: [Half; 2],
-    /// Which half is next, so that a copy does not wait for the one before.
+    pieces: Vec<Piece>,
+    /// Whose turn it is, so that a copy does not wait for the one before.
     next: usize,
 }
 
-struct Half {
+struct Piece {
     memory: Pinned,
     /// When the device is done with it.
     done: CudaEvent,
@@ -38,20 +42,20 @@ impl Pinned {
         context.bind_to_thread().map_err(refused("cuCtxSetCurrent"))?;
         // SAFETY: the memory is freed once, when this value is dropped. No flags: memory that is made for writing alone
         // is read very slowly.
-        let address = unsafe { result::malloc_host(HALF, 0) }.map_err(refused("cuMemHostAlloc"))?;
+        let address = unsafe { result::malloc_host(PIECE, 0) }.map_err(refused("cuMemHostAlloc"))?;
         Ok(Self { address, context: context.clone() })
     }
 
     fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: so many bytes were allocated, the caller waited for the device, and any bytes are a `u8`: the driver
         // gives the memory zeroed or with what was in it.
-        unsafe { slice::from_raw_parts_mut(self.address.cast(), HALF) }
+        unsafe { slice::from_raw_parts_mut(self.address.cast(), PIECE) }
     }
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: it was allocated by `new`; `Half` waits for the device before. An error tells of what failed before.
+        // SAFETY: it was allocated by `new`; `Piece` waits for the device before. An error tells of what failed before.
         unsafe {
             let _ = self.context.bind_to_thread();
             let _ = result::free_host(self.address);
@@ -59,7 +63,7 @@ impl Drop for Pinned {
     }
 }
 
-impl Half {
+impl Piece {
     fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
         Ok(Self { memory: Pinned::new(context)?, done: context.new_event(None).map_err(refused("cuEventCreate"))? })
     }
@@ -89,7 +93,7 @@ impl Half {
     }
 }
 
-impl Drop for Half {
+impl Drop for Piece {
     fn drop(&mut self) {
         let _ = self.done.synchronize();
     }
@@ -97,15 +101,15 @@ impl Drop for Half {
 
 impl Staging {
     pub(super) fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
-        Ok(Self { halves: [Half::new(context)?, Half::new(context)?], next: 0 })
+        Ok(Self { pieces: (0..PIECES).map(|_| Piece::new(context)).collect::<Result<_, _>>()?, next: 0 })
     }
 
     fn send(&mut self, bytes: &[u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
         for part in parts(bytes.len()) {
             let next = self.turn();
-            let half = &mut self.halves[next];
-            half.bytes()?[..part.len()].copy_from_slice(&bytes[part.clone()]);
-            half.send(part.len(), address + part.start as u64, stream)?;
+            let piece = &mut self.pieces[next];
+            piece.bytes()?[..part.len()].copy_from_slice(&bytes[part.clone()]);
+            piece.send(part.len(), address + part.start as u64, stream)?;
         }
         Ok(())
     }
@@ -113,32 +117,32 @@ impl Staging {
     fn fetch(&mut self, bytes: &mut [u8], address: u64, stream: &CudaStream) -> Result<(), CudaError> {
         let mut last = None;
         for part in parts(bytes.len()) {
-            let half = self.turn();
-            self.halves[half].fetch(part.len(), address + part.start as u64, stream)?;
-            if let Some((half, part)) = last.replace((half, part)) {
-                self.empty(half, part, bytes)?;
+            let piece = self.turn();
+            self.pieces[piece].fetch(part.len(), address + part.start as u64, stream)?;
+            if let Some((piece, part)) = last.replace((piece, part)) {
+                self.empty(piece, part, bytes)?;
             }
         }
-        last.map_or(Ok(()), |(half, part)| self.empty(half, part, bytes))
+        last.map_or(Ok(()), |(piece, part)| self.empty(piece, part, bytes))
     }
 
-    /// The half whose turn it is.
+    /// The piece whose turn it is.
     fn turn(&mut self) -> usize {
-        self.next = 1 - self.next;
+        self.next = (self.next + 1) % PIECES;
         self.next
     }
 
-    /// Takes a part out of a half.
-    fn empty(&mut self, half: usize, part: Range<usize>, bytes: &mut [u8]) -> Result<(), CudaError> {
+    /// Takes a part out of a piece.
+    fn empty(&mut self, piece: usize, part: Range<usize>, bytes: &mut [u8]) -> Result<(), CudaError> {
         let len = part.len();
-        bytes[part].copy_from_slice(&self.halves[half].bytes()?[..len]);
+        bytes[part].copy_from_slice(&self.pieces[piece].bytes()?[..len]);
         Ok(())
     }
 }
 
 /// The ranges of bytes that are copied at once.
 fn parts(bytes: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..bytes).step_by(HALF).map(move |start| start..(start + HALF).min(bytes))
+    (0..bytes).step_by(PIECE).map(move |start| start..(start + PIECE).min(bytes))
 }
 
 /// Copies to `address`, where there is room.
@@ -161,10 +165,10 @@ mod tests {
 
     #[test]
     fn parts_cover_all_bytes_in_order() {
-        for bytes in [0, 1, HALF - 1, HALF, HALF + 1, 3 * HALF] {
+        for bytes in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
             let mut end = 0;
             for part in parts(bytes) {
-                assert!(part.start == end && !part.is_empty() && part.len() <= HALF);
+                assert!(part.start == end && !part.is_empty() && part.len() <= PIECE);
                 end = part.end;
             }
             assert_eq!(end, bytes);

@@ -25,6 +25,8 @@ mod copy;
 mod device;
 mod element;
 mod error;
+#[cfg(test)]
+mod large;
 mod launch;
 mod library;
 mod memory;

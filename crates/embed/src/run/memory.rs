@@ -10,7 +10,7 @@ const TOKENS_PER_THREAD: usize = 1 << 17;
 
 /// Windows of a batch for each lane at least, where there are more lanes than threads: enough that no lane waits long for
 /// the others.
-const WINDOWS_PER_LANE: usize = 8;
+const WINDOWS_PER_LANE: usize = 32;
 
 /// The part of the available memory that batches may take.
 const PART_OF_MEMORY: u64 = 4;

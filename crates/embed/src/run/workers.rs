@@ -106,7 +106,9 @@ impl<'a> Workers<'a> {
         });
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         let in_order = done.into_iter().enumerate().take_while(|(expected, (place, _))| expected == place);
-        in_order.map(|(_, (_, rows))| rows).try_for_each(|rows| continued(sent(to, rows)))?;
+        let mut outbox = Outbox { rows: EmbeddingRows::new(work.layout), layout: work.layout, to };
+        in_order.map(|(_, (_, rows))| rows).try_for_each(|rows| continued(outbox.append(rows)))?;
+        continued(outbox.send())?;
         result
     }
 }
@@ -142,6 +144,15 @@ struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
+    fn append(&mut self, rows: EmbeddingRows) -> ControlFlow<()> {
+        self.rows.append(rows);
+        self.send_if_full()
+    }
+
+    fn send_if_full(&mut self) -> ControlFlow<()> {
+        if self.rows.bytes() < ROWS_BYTES { ControlFlow::Continue(()) } else { self.send() }
+    }
+
     fn send(&mut self) -> ControlFlow<()> {
         let rows = std::mem::replace(&mut self.rows, EmbeddingRows::new(self.layout));
         sent(self.to, rows)
@@ -151,8 +162,7 @@ impl Outbox<'_> {
 impl RowSink for Outbox<'_> {
     fn push(&mut self, row: &EmbeddingRow<'_>) -> ControlFlow<()> {
         self.rows.push(row);
-        let bytes = self.rows.len() * self.layout.width.get() * self.layout.precision.bytes();
-        if bytes < ROWS_BYTES { ControlFlow::Continue(()) } else { self.send() }
+        self.send_if_full()
     }
 }
 

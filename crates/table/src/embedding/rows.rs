@@ -130,6 +130,44 @@ impl EmbeddingRows {
         }
     }
 
+    /// Adds rows that come later.
+    ///
+    /// # Panics
+    ///
+    /// If they are of another layout.
+    pub fn append(&mut self, mut later: Self) {
+        assert_eq!(self.layout, later.layout, "layouts of the rows");
+        let texts = [
+            (&mut self.name, &mut later.name),
+            (&mut self.contig, &mut later.contig),
+            (&mut self.strand, &mut later.strand),
+            (&mut self.layer, &mut later.layer),
+        ];
+        for (texts, later) in texts {
+            texts.append_array(&later.finish()).expect("a column's texts have less than 2 GiB");
+        }
+        let numbers = [
+            (&mut self.start, later.start),
+            (&mut self.end, later.end),
+            (&mut self.bin, later.bin),
+            (&mut self.n_bases, later.n_bases),
+            (&mut self.n_ambiguous, later.n_ambiguous),
+            (&mut self.n_soft_masked, later.n_soft_masked),
+        ];
+        numbers.into_iter().for_each(|(numbers, later)| numbers.extend(later));
+        match (&mut self.vectors, later.vectors) {
+            (Vectors::F32(values), Vectors::F32(later)) => values.extend(later),
+            (Vectors::F16(values), Vectors::F16(later)) => values.extend(later),
+            _ => unreachable!("rows of one layout have one precision"),
+        }
+        self.flaws.append(&later.flaws);
+    }
+
+    /// Bytes of the vectors.
+    pub fn bytes(&self) -> usize {
+        self.len() * self.layout.width.get() * self.layout.precision.bytes()
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.start.len()
@@ -187,7 +225,46 @@ fn overflows(wide: &[f32], narrow: &[f16]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+
+    #[test]
+    fn appended_rows_are_those_of_both() {
+        let layout = EmbeddingLayout {
+            width: NonZeroUsize::new(2).unwrap(),
+            precision: Precision::F16,
+            binned: true,
+            soft_masked: true,
+        };
+        let rows = |from: u64, to: u64| {
+            let mut rows = EmbeddingRows::new(layout);
+            for i in from..to {
+                rows.push(&EmbeddingRow {
+                    name: &format!("window {i}"),
+                    contig: if i < 3 { "1" } else { "2" },
+                    start: i,
+                    end: i + 10,
+                    strand: if i % 2 == 0 { Strand::Forward } else { Strand::Reverse },
+                    layer: "last",
+                    bin: i % 3,
+                    n_bases: 10,
+                    n_ambiguous: i,
+                    n_soft_masked: i + 1,
+                    embedding: &[i as f32, if i == 4 { 1e6 } else { f32::NAN }],
+                });
+            }
+            rows
+        };
+        let mut both = rows(0, 2);
+        both.append(rows(2, 2));
+        both.append(rows(2, 7));
+        assert_eq!((both.len(), both.bytes()), (7, 28));
+        let all = rows(0, 7);
+        assert_eq!(both.flaws(), all.flaws());
+        let (both, all) = (both.into_batch(), all.into_batch());
+        assert_eq!(format!("{both:?}"), format!("{all:?}"));
+    }
 
     #[test]
     fn a_finite_number_beyond_f16_is_counted() {

@@ -20,8 +20,9 @@ use crate::layer::Join;
 use crate::train::{Example, Gradients, IGNORED, Loss, WAY_BACK};
 use crate::watch::Meter;
 
-/// Bytes that the working memory of a chunk may take.
-const WORKING_SET: usize = 4 << 30;
+/// Bytes that the working memory of a chunk may take, and the part of the device's memory that it may.
+const WORKING_SET: u64 = 6 << 30;
+const PART_OF_MEMORY: u64 = 8;
 
 /// Trails may take one part in so many of the device's memory.
 const TRAILS: u64 = 2;
@@ -69,13 +70,15 @@ impl Cut {
 
 impl<T: Real> Trainer<T> {
     pub(super) fn new(executor: Executor<T>, weights: &Weights) -> Result<Self, CudaError> {
-        let fit = WORKING_SET / Adjoints::<T>::bytes_per_column(&executor.config);
+        let total = executor.device.total_bytes();
+        let room = WORKING_SET.min(total / PART_OF_MEMORY) as usize;
+        let fit = room / Adjoints::<T>::bytes_per_column(&executor.config);
         let tile = tile(executor.mixer());
         Ok(Self {
             sums: Sums::new(&executor.device, &executor.config, weights)?,
             loss: LossSums::new(&executor.device)?,
             columns: (fit / tile * tile).max(tile),
-            room: (executor.device.total_bytes() / TRAILS) as usize,
+            room: (total / TRAILS) as usize,
             executor,
         })
     }
