@@ -157,6 +157,20 @@ __device__ __forceinline__ void load_stretch(u32 first, float (&x)[STEPS]) {
         widen_vector(load_vector(first + v * LANES * 16), x + v * Vectors<T>::SIZE, T());
 }
 
+// Of a lane's u, Δ and a third stretch, side by side as vectors in the order of lanes, what is not `left` of the sequence does
+// nothing to any sum: there is no step, as Δ is far below all others, and zeros.
+template <typename T>
+__device__ __forceinline__ void clear_stage(u32 stage, int left) {
+    constexpr int SIZE = Vectors<T>::SIZE, ROW = Vectors<T>::LANE * 512;
+#pragma unroll 1
+    for (int k = left; k < STEPS; k++) {
+        const u32 at = stage + k / SIZE * 512 + k % SIZE * sizeof(T);
+        store_number(at, narrow<T>(0.0f));
+        store_number(at + ROW, narrow<T>(-1e30f));
+        store_number(at + 2 * ROW, narrow<T>(0.0f));
+    }
+}
+
 // Writes a stretch, or adds it to what is there, but for what is not `left` of the sequence.
 template <typename T>
 __device__ __forceinline__ void store_stretch(T* stretch, int left, bool add, float (&x)[STEPS]) {

@@ -205,14 +205,16 @@ __device__ __forceinline__ void chain(const Scan<T>& p) {
 #pragma unroll 1
             for (int i = left; i < V::SIZE; i++) store_number(ring_to + from + row + i * sizeof(T), narrow<T>(0.0f));
     };
-    auto save_borders = [&](int tile, u32 slots, int first, int count) {
-        float* const to = p.borders + (batch * tiles + (REVERSE ? tiles - 1 - tile : tile)) * states * p.channels;
-        for (int i = first; i < states * QUAD; i += count) {
-            const int own_channel = blockIdx.x * QUAD + i % QUAD;
-            if (own_channel < p.channels) to[(i64)(i / QUAD) * p.channels + own_channel] = load_word(slots + i * 8);
-        }
+    // What lies in the slots of a warp, as what enters a tile.
+    auto save_borders = [&](int tile, u32 slots) {
+        if (!is_live) return;
+        const i64 of_tile = batch * tiles + (REVERSE ? tiles - 1 - tile : tile);
+        float* to = p.borders + (of_tile * states + lane) * p.channels + channel;
+        u32 at = slots + lane_of_warp * 8;
+#pragma unroll 1
+        for (int s = lane; s < states; s += LANES, to += LANES * (i64)p.channels, at += 32 * 8) *to = load_word(at);
     };
-    if (p.borders && tiles > 0) save_borders(0, layout.slots + (WARPS - 1) * padded * L::SLOT, threadIdx.x, WARPS * 32);
+    if (p.borders && tiles > 0 && warp == 0) save_borders(0, layout.slots + (WARPS - 1) * padded * L::SLOT);
     __syncthreads();
 
     copy_stretch(0, u, warp);
@@ -234,6 +236,7 @@ __device__ __forceinline__ void chain(const Scan<T>& p) {
         // The step, and the step times the input; for the adjoint all steps from there on, and the gradient of the output.
         float step[STEPS], du[STEPS], y[STEPS], all_steps = 0.0f;
         copies_wait();
+        clear_stage<T>(stage, left);
         stage = after(stage);
         {
             float x[STEPS], raw[STEPS];
@@ -248,11 +251,6 @@ __device__ __forceinline__ void chain(const Scan<T>& p) {
                 step[k] = softplus<T>(raw[j] + bias);
                 du[k] = IS_ADJOINT ? x[j] : step[k] * x[j];
                 y[k] = skip * x[j];
-            }
-            if (left < STEPS) {
-#pragma unroll
-                for (int k = 0; k < STEPS; k++)
-                    if (position<REVERSE>(k) >= left) step[k] = du[k] = 0.0f;
             }
             if constexpr (IS_ADJOINT) {
                 all_steps = steps_to_end(step, lane);
@@ -327,7 +325,7 @@ __device__ __forceinline__ void chain(const Scan<T>& p) {
         }
         // What this warp has handed on enters the next tile; the last one has none behind it.
         __syncwarp();
-        if (p.borders && tile + 1 < tiles) save_borders(tile + 1, after(from + hop - place * 8), lane_of_warp, 32);
+        if (p.borders && tile + 1 < tiles) save_borders(tile + 1, after(from + hop - place * 8));
         if constexpr (!IS_ADJOINT) {
             if (!p.y) continue;
             float out[STEPS];

@@ -99,17 +99,18 @@ __device__ __forceinline__ float head(float x) { return __uint_as_float(__float_
 __device__ __forceinline__ float rest(float x) { return x - head(x); }
 
 // Adds dB (x and z) and dC (y and w) of two steps over a warp's channels. The second factor picks the columns of the sums
-// that these steps have: it is one where a lane's number is that of the step. Inputs of bf16 carry eight bits, and to drop all
-// but eleven of a term is as if its u or dq had been rounded half as far again; of f32, 22 are kept.
+// that these steps have: it is one where a lane's number is that of the step. Of a term all but eleven bits are dropped, which
+// is as if its u or dq had been rounded a quarter as far again as it was when it became bf16. Of f32, 22 bits are kept.
 template <typename T>
 __device__ __forceinline__ void add_channels(float4& sum, float4 terms, float is_first, float is_second) {
-    if (sizeof(T) == 4) {
-        const float4 rests = make_float4(rest(terms.x), rest(terms.y), rest(terms.z), rest(terms.w));
-        terms = make_float4(head(terms.x), head(terms.y), head(terms.z), head(terms.w));
-        add_product(sum, rests, is_first, is_second);
-    }
-    add_product(sum, terms, is_first, is_second);
+    add_product(sum, make_float4(head(terms.x), head(terms.y), head(terms.z), head(terms.w)), is_first, is_second);
+    if (sizeof(T) == 4)
+        add_product(sum, make_float4(rest(terms.x), rest(terms.y), rest(terms.z), rest(terms.w)), is_first, is_second);
 }
+
+// What is dropped of a term is always towards zero, 0.034 % of it on average, which the sum is given back.
+template <typename T>
+constexpr float DROPPED = sizeof(T) == 2 ? 0.00034f : 0.0f;
 
 // Where `add_channels` leaves dB or dC of a position of the tile, in bytes from the first one of the state.
 template <bool REVERSE>
@@ -129,22 +130,25 @@ __device__ __forceinline__ float4 spans_of(float all_steps) {
     return make_float4(one, two, two + from_lane<BEHIND>(two, 2), 0.0f);
 }
 
-// What enters this lane, given what enters the channel's first one in this walk, and what each lane leaves when nothing
-// enters it.
+// A recurrence over a channel's lanes: what leaves each lane when nothing enters it becomes what enters it, given what enters
+// the channel's first one in this walk.
 template <bool BEHIND>
-__device__ __forceinline__ float entering_lane(float entering, float left, float rate, float4 spans, int lane) {
-    const int before = BEHIND ? LANES - 1 - lane : lane;
-    float value = from_lane<BEHIND>(left, 1);
-    value = before == 0 ? entering : value;
-    const float steps[3] = {spans.x, spans.y, spans.z};
-#pragma unroll
-    for (int i = 0; i < 3; i++) {
-        const float decay = exp2_fast(rate * steps[i]), other = from_lane<BEHIND>(value, 1 << i);
+struct Join {
+    float value, spans[3];
+    int before;
+
+    __device__ __forceinline__ Join(float entering, float left, float4 spans, int lane)
+        : value(from_lane<BEHIND>(left, 1)), spans{spans.x, spans.y, spans.z}, before(BEHIND ? LANES - 1 - lane : lane) {
+        value = before == 0 ? entering : value;
+    }
+
+    // Adds what the lanes between 2^i and 2^(i + 1) before this one bring.
+    __device__ __forceinline__ void add(int i, float rate) {
+        const float decay = exp2_fast(rate * spans[i]), other = from_lane<BEHIND>(value, 1 << i);
         asm("{ .reg .pred p; setp.ge.s32 p, %3, %4; @p fma.rn.f32 %0, %1, %2, %0; }"
             : "+f"(value) : "f"(decay), "f"(other), "r"(before), "r"(1 << i));
     }
-    return value;
-}
+};
 
 template <typename T, bool REVERSE>
 __device__ __forceinline__ void backward(const Backward<T>& p) {
@@ -227,14 +231,7 @@ __device__ __forceinline__ void backward(const Backward<T>& p) {
         const u32 stage = after(parts.stage + own), known = after(parts.known + own);
         own ^= parts.of_group;
         copy_group(group + gridDim.z, own);
-        // What does not belong to the sequence, or to no channel, does nothing to any sum: there is no step, no u and no dq.
-#pragma unroll 1
-        for (int k = is_live ? left : 0; k < STEPS; k++) {
-            const u32 at = stage + k / V::SIZE * 512 + k % V::SIZE * sizeof(T);
-            store_number(at, narrow<T>(0.0f));
-            store_number(at + V::LANE * 512, narrow<T>(-1e30f));
-            store_number(at + 2 * V::LANE * 512, narrow<T>(0.0f));
-        }
+        clear_stage<T>(stage, is_live ? left : 0);
 
         float step[STEPS], du[STEPS], dq[STEPS], all_steps = 0.0f;
         // Σ_n B * g and Σ_n A * w
@@ -287,14 +284,17 @@ __device__ __forceinline__ void backward(const Backward<T>& p) {
                     in[k] = dq[k] * c[position<REVERSE>(k)];
                     g = k == STEPS - 1 ? in[k] : fmaf(decay[k + 1], g, in[k]);
                 }
-                const float before = entering_lane<false>(of_state.x, state, rate, load_floats(spans), lane);
-                const float behind = entering_lane<true>(of_state.y, decay[0] * g, rate, load_floats(spans + 512), lane);
+                Join<false> from_before(of_state.x, state, load_floats(spans), lane);
+                Join<true> from_behind(of_state.y, decay[0] * g, load_floats(spans + 512), lane);
+#pragma unroll
+                for (int i = 0; i < 3; i++) from_before.add(i, rate), from_behind.add(i, rate);
+                const float before = from_before.value;
 
                 state = before;
 #pragma unroll
                 for (int k = 0; k < STEPS; k++) h[k] = state = fmaf(decay[k], state, h[k]);
                 float d_a = 0.0f;
-                g = behind + in[STEPS - 1];
+                g = from_behind.value + in[STEPS - 1];
 #pragma unroll
                 for (int half = 1; half >= 0; half--) {
                     float4 sum = load_floats(total + half * P::HALF);
@@ -353,7 +353,8 @@ __device__ __forceinline__ void backward(const Backward<T>& p) {
     float* const d_rows = p.d_rows + (blockIdx.z * (i64)gridDim.y + batch) * 2 * states * tiles * TILE + tile_start;
     for (int i = threadIdx.x; i < states * 2 * TILE; i += THREADS) {
         const int t = i % TILE, row = i / TILE, which = row / states, state = row % states;
-        d_rows[(i64)row * tiles * TILE + t] = load_word(after(parts.totals) + state * P::TOTAL + place_of<REVERSE>(which, t));
+        const float total = load_word(after(parts.totals) + state * P::TOTAL + place_of<REVERSE>(which, t));
+        d_rows[(i64)row * tiles * TILE + t] = fmaf(total, DROPPED<T>, total);
     }
 }
 
