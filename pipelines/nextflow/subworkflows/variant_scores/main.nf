@@ -1,0 +1,34 @@
+//
+// Score variants in shards, and join the shards to one indexed VCF or BCF and one table each
+//
+
+include { LONGSTRAND_SCORE                           } from '../../modules/longstrand/score'
+include { LONGSTRAND_JOIN as LONGSTRAND_JOIN_VARIANTS } from '../../modules/longstrand/join'
+include { LONGSTRAND_JOIN as LONGSTRAND_JOIN_TABLES   } from '../../modules/longstrand/join'
+
+workflow VARIANT_SCORES {
+    take:
+    ch_variants   // channel: [ val(meta), path(vcf or bcf), path(index) ]; index may be []
+    ch_fasta      // channel: [ val(meta2), path(fasta), path(fai), path(gzi) ], a value; fai and gzi may be []
+    ch_model      // channel: [ val(meta3), path(model) ], a value; [ [:], [] ] for the built-in model
+    val_extension // string: vcf.gz, or bcf if LONGSTRAND_SCORE has --output-type b
+    val_shards    // integer: tasks for each input
+
+    main:
+    ch_shards = ch_variants.flatMap { meta, variants, index ->
+        (1..val_shards).collect { shard -> [meta, variants, index, "${shard}/${val_shards}"] }
+    }
+    LONGSTRAND_SCORE(ch_shards, ch_fasta, ch_model)
+
+    // The order in which shards end must not decide whether a resumed run knows the join again.
+    by_name = { a, b -> a.name <=> b.name }
+    ch_variant_parts = LONGSTRAND_SCORE.out.vcf.groupTuple(size: val_shards, sort: by_name)
+    ch_table_parts = LONGSTRAND_SCORE.out.parquet.groupTuple(size: val_shards, sort: by_name)
+    LONGSTRAND_JOIN_VARIANTS(ch_variant_parts, val_extension)
+    LONGSTRAND_JOIN_TABLES(ch_table_parts, 'parquet')
+
+    emit:
+    vcf     = LONGSTRAND_JOIN_VARIANTS.out.vcf   // channel: [ val(meta), path(vcf) ]
+    index   = LONGSTRAND_JOIN_VARIANTS.out.index // channel: [ val(meta), path(index) ]
+    parquet = LONGSTRAND_JOIN_TABLES.out.parquet // channel: [ val(meta), path(parquet) ]
+}
