@@ -43,7 +43,7 @@ def draw(contig, start, values, path):
     positions = np.arange(start + 1, start + 1 + len(values))
     axes.fill_between(positions, values, step="mid", alpha=0.3, linewidth=0)
     axes.plot(positions, smooth(values), linewidth=1)
-    axes.set(xlabel=f"{contig}", ylabel="surprisal, bits", ylim=(0, None))
+    axes.set(xlabel=f"bases of {contig}", ylabel="surprisal, bits", ylim=(0, None))
     axes.margins(x=0)
     figure.savefig(path, metadata={"Date": None})
 
