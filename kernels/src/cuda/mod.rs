@@ -27,6 +27,7 @@ mod element;
 mod error;
 #[cfg(test)]
 mod large;
+pub(crate) mod graph;
 mod launch;
 mod library;
 mod memory;
