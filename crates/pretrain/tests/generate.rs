@@ -30,7 +30,7 @@ fn generation(prompts: Option<PathBuf>, samples: u64, length: u64, threads: usiz
 fn drawn(generation: &Generation) -> String {
     let mut out = Vec::new();
     let generated =
-        generation.run(&checkpoint("hf-mamba"), Level::widest(), &mut out, &Unwatched).expect("a value of the test");
+        generation.run(&checkpoint("hf-mamba"), &Level::widest().into(), &mut out, &Unwatched).expect("a value of the test");
     let text = String::from_utf8(out).expect("a value of the test");
     assert_eq!(generated.samples, text.matches('>').count() as u64);
     text
@@ -109,7 +109,7 @@ fn the_likeliest_bases_are_those_of_one_pass_over_prompt_and_sample() {
 fn what_cannot_be_drawn_from_is_refused() {
     let folder = tempfile::tempdir().expect("a value of the test");
     let run = |generation: Generation, checkpoint: &Checkpoint| {
-        generation.run(checkpoint, Level::widest(), &mut Vec::new(), &Unwatched).unwrap_err()
+        generation.run(checkpoint, &Level::widest().into(), &mut Vec::new(), &Unwatched).unwrap_err()
     };
     let causal = checkpoint("hf-mamba");
     let error = run(generation(None, 1, 5, 1), &checkpoint("caduceus-ph"));

@@ -109,7 +109,7 @@ pub struct Stepper<'a, T: Real> {
     /// How many positions of a block have been drawn.
     step: Buffer<u32>,
     /// Numbers that bases are drawn with, `[block, S]`.
-    units: Buffer<f64>,
+    pub(super) units: Buffer<f64>,
     /// Bases that were drawn, `[block, S]`.
     chosen: Buffer<u8>,
 }
@@ -354,7 +354,7 @@ impl<'a, T: Real> Stepper<'a, T> {
         }
     }
 
-    fn draw_by_launches(&mut self) -> Result<(), CudaError> {
+    pub(super) fn draw_by_launches(&mut self) -> Result<(), CudaError> {
         let drawn = (self.units.view(), self.step.view(), self.chosen.view_mut());
         choose(&self.model, self.choice, self.logits.view(), drawn, self.stream.view_mut())?;
         self.pass()
