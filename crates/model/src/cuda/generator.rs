@@ -1,5 +1,8 @@
 //! Bases drawn from a causal model: sequences step side by side, and their states stay on the device.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use half::bf16;
