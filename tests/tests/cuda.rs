@@ -158,7 +158,9 @@ fn drawn_dna_is_that_of_the_cpu() {
         };
         let read = |name: &str| fs::read_to_string(workdir.path(name)).expect("FASTA");
         generate("prompts.fa", "--length 300 --samples 3 --seed 9").succeeds();
-        for options in ["--length 1500 --samples 20", "--length 200 --samples 3 --temperature 0 --keep-prompt --prompt @"] {
+        for options in
+            ["--length 1500 --samples 20", "--length 200 --samples 3 --temperature 0 --keep-prompt --prompt @"]
+        {
             let options = options.replace('@', &workdir.path("prompts.fa").display().to_string());
             generate("cpu.fa", &options).succeeds();
             generate("gpu.fa", &options).on_gpu().succeeds();

@@ -104,10 +104,9 @@ fn the_cpu_computes_in_f32_alone() {
 #[test]
 fn commands_of_the_cpu_alone_say_so() {
     let folder = folder();
-    for (command, name) in [
-        ("finetune --train t.tsv -o out", "finetune"),
-        ("finetune --train t.tsv -o out --dry-run", "finetune"),
-    ] {
+    for (command, name) in
+        [("finetune --train t.tsv -o out", "finetune"), ("finetune --train t.tsv -o out --dry-run", "finetune")]
+    {
         let message = refused(&folder, &format!("{command} --device cuda:1"), USAGE);
         let expected = "computes on the CPU alone so far: expected --device cpu or auto, found cuda:1";
         assert_eq!(message, format!("{name} {expected}"));

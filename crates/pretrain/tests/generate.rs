@@ -29,8 +29,9 @@ fn generation(prompts: Option<PathBuf>, samples: u64, length: u64, threads: usiz
 
 fn drawn(generation: &Generation) -> String {
     let mut out = Vec::new();
-    let generated =
-        generation.run(&checkpoint("hf-mamba"), &Level::widest().into(), &mut out, &Unwatched).expect("a value of the test");
+    let generated = generation
+        .run(&checkpoint("hf-mamba"), &Level::widest().into(), &mut out, &Unwatched)
+        .expect("a value of the test");
     let text = String::from_utf8(out).expect("a value of the test");
     assert_eq!(generated.samples, text.matches('>').count() as u64);
     text
@@ -206,7 +207,8 @@ mod cuda {
         let Some(gpu) = gpu(Arithmetic::Single) else { return };
         let mut broken = checkpoint("hf-mamba");
         broken.weights.norm_f.weight[0] = f32::NAN;
-        let run = |options: Generation| options.run(&broken, &gpu, &mut Vec::new(), &Unwatched).unwrap_err().to_string();
+        let run =
+            |options: Generation| options.run(&broken, &gpu, &mut Vec::new(), &Unwatched).unwrap_err().to_string();
         let error = run(generation(None, 3, 5, 1));
         assert_eq!(error, "sample 1, base 2: expected finite logits; are the model's weights sound?");
         let Processor::Cuda(gpus) = &gpu else { unreachable!("a GPU") };

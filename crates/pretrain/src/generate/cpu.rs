@@ -30,12 +30,7 @@ pub(super) struct CpuDrawer<'a> {
 }
 
 impl<'a> CpuDrawer<'a> {
-    pub(super) fn new(
-        options: &'a Generation,
-        level: Level,
-        checkpoint: &'a Checkpoint,
-        watch: &'a dyn Watch,
-    ) -> Self {
+    pub(super) fn new(options: &'a Generation, level: Level, checkpoint: &'a Checkpoint, watch: &'a dyn Watch) -> Self {
         let source = Source { model: Model::new(Cpu::new(level), checkpoint), vocabulary: &checkpoint.vocabulary };
         let crew = Crew::new(options.threads, source.model.scratch());
         Self { options, source, crew, watch }

@@ -38,8 +38,13 @@ const fn mamba(width: usize, inner: usize, states: usize, rank: usize, taps: usi
     Sizes { width, inner, states, rank, taps, kind, has_bias, heads: None }
 }
 
-pub(super) const MAMBA: [Sizes; 5] =
-    [mamba(3, 5, 1, 1, 1), mamba(24, 48, 16, 2, 4), mamba(256, 512, 17, 16, 3), mamba(130, 33, 40, 9, 2), mamba(64, 100, 3, 4, 16)];
+pub(super) const MAMBA: [Sizes; 5] = [
+    mamba(3, 5, 1, 1, 1),
+    mamba(24, 48, 16, 2, 4),
+    mamba(256, 512, 17, 16, 3),
+    mamba(130, 33, 40, 9, 2),
+    mamba(64, 100, 3, 4, 16),
+];
 
 pub(super) const MAMBA2: [Sizes; 3] = [
     Sizes { heads: Some((6, 2, 48)), ..mamba(24, 48, 5, 0, 4) },
@@ -256,13 +261,9 @@ impl<T: Real> LayerWeights<T> {
         let selected = times(&self.selection, &None, u);
         let delta = times(&self.delta, &None, &selected[..rank]);
         let (b, c) = selected[rank..].split_at(states);
-        let params =
-            selective_scan::Params { a: &self.a.host, d: &self.d.host, delta_bias: &self.step_bias.host };
-        let inputs = selective_scan::Inputs {
-            u: Rows::new(u, inner),
-            delta: Rows::new(&delta, inner),
-            b: Rows::new(b, states),
-        };
+        let params = selective_scan::Params { a: &self.a.host, d: &self.d.host, delta_bias: &self.step_bias.host };
+        let inputs =
+            selective_scan::Inputs { u: Rows::new(u, inner), delta: Rows::new(&delta, inner), b: Rows::new(b, states) };
         let output = selective_scan::Output {
             c: Rows::new(c, states),
             z: Some(Rows::new(z, inner)),
@@ -336,11 +337,7 @@ impl<T: Real> Weights<T> {
     }
 }
 
-fn norm_on_device<'a>(
-    kind: norm::Kind,
-    weight: &'a Twin<f32>,
-    bias: &'a Option<Twin<f32>>,
-) -> norm::cuda::Params<'a> {
+fn norm_on_device<'a>(kind: norm::Kind, weight: &'a Twin<f32>, bias: &'a Option<Twin<f32>>) -> norm::cuda::Params<'a> {
     norm::cuda::Params { kind, epsilon: EPSILON, weight: weight.view(), bias: bias.as_ref().map(Twin::view) }
 }
 
