@@ -2,7 +2,8 @@
 
 use super::{Architecture, sums};
 use crate::{
-    causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, pool, selective_scan, silu_gate, ssd, step,
+    causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, pool, selective_scan, silu_gate, ssd,
+    step,
 };
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
