@@ -279,13 +279,15 @@ impl<T: Real> Weights<T> {
         let random = &mut Random::new(sizes.width as u64 * 1000 + sizes.inner as u64);
         let layers = (0..LAYERS).map(|_| LayerWeights::new(device, sizes, random)).collect();
         let table = sizes.width * VOCABULARY;
+        // Logits are of about 1, whatever the width.
+        let bound = 2.0 / (sizes.width as f32).sqrt();
         Self {
             sizes,
             embedding: Twin::new(device, &random.vector(table, -1.0, 1.0)),
             layers,
             norm: Twin::new(device, &random.vector(sizes.width, 0.5, 1.5)),
             norm_bias: sizes.has_bias.then(|| Twin::new(device, &random.vector(sizes.width, -0.5, 0.5))),
-            head: Twin::new(device, &random.vector(table, -0.4, 0.4)),
+            head: Twin::new(device, &random.vector(table, -bound, bound)),
         }
     }
 
