@@ -29,7 +29,7 @@
 mod choice;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-#[cfg(all(test, feature = "cuda"))]
+#[cfg(test)]
 mod tests;
 
 pub use choice::{BASES, Choice};

@@ -1,8 +1,10 @@
 //! Steps on a GPU beside the rooms' references at L = 1.
 
+#[cfg(feature = "cuda")]
 mod weights;
 
 /// Tests that need a GPU.
+#[cfg(feature = "cuda")]
 mod cuda {
     use half::bf16;
 
