@@ -25,9 +25,9 @@ mod copy;
 mod device;
 mod element;
 mod error;
+pub(crate) mod graph;
 #[cfg(test)]
 mod large;
-pub(crate) mod graph;
 mod launch;
 mod library;
 mod memory;
