@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Transformer that Mamba is compared with: how fast it passes over DNA and generates it on one GPU.
 
-usage: transformer.py [--what forward generate] > transformer.json
+usage: transformer.py [--what forward generate] [--modes eager compiled] > transformer.json
        transformer.py --check [--device cpu]
 
 A causal language model with RoPE, RMS norm before each part, SwiGLU and flash attention, in bf16, of as many parameters
@@ -38,7 +38,7 @@ LENGTHS = [1 << power for power in range(10, 19)]
 TOKENS_A_PASS = 131_072
 EXTRAPOLATED_LENGTH = 1 << 20
 BATCHES = [1, 8, 32, 128]
-PROMPTS = [2_048, 16_384, 65_536, 131_072]
+PROMPTS = [2_048, 8_192, 16_384, 32_768, 131_072]
 GENERATED = 64
 # The share of free memory that a cache may take.
 CACHE_SHARE = 0.95
@@ -319,7 +319,7 @@ def extrapolated(name: str, rows: list[Row], length: int) -> Row | None:
 def forward_rows(model: Model, options: argparse.Namespace) -> list[Row]:
     rotation = new_rotation(max(options.lengths), "cuda", torch.bfloat16)
     rows = []
-    for mode in MODES:
+    for mode in options.modes:
         of_mode = [forward_row(model, mode, length, rotation, options.seconds) for length in options.lengths]
         beyond = extrapolated(f"forward {mode} L {EXTRAPOLATED_LENGTH} B 1", of_mode, EXTRAPOLATED_LENGTH)
         if beyond:
@@ -359,7 +359,7 @@ def generate_row(
 def generate_rows(model: Model, options: argparse.Namespace) -> list[Row]:
     rotation = new_rotation(max(options.prompts) + GENERATED, "cuda", torch.bfloat16)
     rows = []
-    for mode in MODES:
+    for mode in options.modes:
         for batch in options.batches:
             run = parts(mode)
             rows += [
@@ -428,6 +428,7 @@ def positive(text: str) -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", nargs="+", choices=["forward", "generate"], default=["forward", "generate"])
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="how all but attention is run")
     parser.add_argument("--lengths", nargs="+", type=positive, default=LENGTHS, help="positions of forward")
     parser.add_argument("--batches", nargs="+", type=positive, default=BATCHES, help="sequences of generate")
     parser.add_argument(

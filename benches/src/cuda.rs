@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::report::Report;
 
+pub(crate) mod generate;
 pub(crate) mod models;
 pub(crate) mod scan;
 

@@ -73,6 +73,8 @@ enum Benchmark {
     CudaScan,
     /// Passes and gradients of whole models on a GPU.
     CudaModels,
+    /// Bases drawn from causal models on a GPU.
+    CudaGenerate,
     /// Everything that needs no GPU.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
@@ -99,7 +101,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 15] = [
+    let all: [(&str, Run); 16] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -115,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         ("evaluate", evaluate::run),
         ("cuda-scan", cuda::scan::run),
         ("cuda-models", cuda::models::run),
+        ("cuda-generate", cuda::generate::run),
     ];
     let load = machine::load_average();
     let mut failed = Vec::new();
@@ -144,6 +147,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::Evaluate => name == "evaluate",
         Benchmark::CudaScan => name == "cuda-scan",
         Benchmark::CudaModels => name == "cuda-models",
+        Benchmark::CudaGenerate => name == "cuda-generate",
         Benchmark::All => !name.starts_with("cuda"),
         Benchmark::MemoryCase { .. } | Benchmark::TrainingMemoryCase { .. } => false,
     }

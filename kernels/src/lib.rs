@@ -55,6 +55,7 @@ pub mod selective_scan;
 pub mod silu_gate;
 pub mod simd;
 pub mod ssd;
+pub mod step;
 mod sums;
 mod tasks;
 

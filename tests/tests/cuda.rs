@@ -146,6 +146,36 @@ fn a_model_is_as_good_as_on_the_cpu() {
 }
 
 #[test]
+fn drawn_dna_is_that_of_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    for family in [Family::Mamba, Family::Mamba2] {
+        let workdir = workdir(family);
+        let generate = |name: &str, options: &str| {
+            let command = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test")).args("generate -q --force");
+            command.model(workdir.path("model")).args(options).arg("-o").arg(workdir.path(name))
+        };
+        let read = |name: &str| fs::read_to_string(workdir.path(name)).expect("FASTA");
+        generate("prompts.fa", "--length 300 --samples 3 --seed 9").succeeds();
+        for options in
+            ["--length 1500 --samples 20", "--length 200 --samples 3 --temperature 0 --keep-prompt --prompt @"]
+        {
+            let options = options.replace('@', &workdir.path("prompts.fa").display().to_string());
+            generate("cpu.fa", &options).succeeds();
+            generate("gpu.fa", &options).on_gpu().succeeds();
+            let (cpu, gpu) = (read("cpu.fa"), read("gpu.fa"));
+            for (i, (cpu, gpu)) in cpu.lines().zip(gpu.lines()).enumerate() {
+                assert_eq!(gpu, cpu, "{family:?} {options}: line {}", i + 1);
+            }
+            assert_eq!(gpu.len(), cpu.len(), "{family:?} {options}");
+        }
+        generate("half.fa", "--length 2000 --samples 9 --precision bf16").on_gpu().succeeds();
+        assert_eq!(read("half.fa").matches('>').count(), 9);
+    }
+}
+
+#[test]
 fn a_run_is_not_gone_on_with_elsewhere_or_otherwise() {
     if !has_gpu() {
         return;

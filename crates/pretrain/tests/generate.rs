@@ -29,8 +29,9 @@ fn generation(prompts: Option<PathBuf>, samples: u64, length: u64, threads: usiz
 
 fn drawn(generation: &Generation) -> String {
     let mut out = Vec::new();
-    let generated =
-        generation.run(&checkpoint("hf-mamba"), Level::widest(), &mut out, &Unwatched).expect("a value of the test");
+    let generated = generation
+        .run(&checkpoint("hf-mamba"), &Level::widest().into(), &mut out, &Unwatched)
+        .expect("a value of the test");
     let text = String::from_utf8(out).expect("a value of the test");
     assert_eq!(generated.samples, text.matches('>').count() as u64);
     text
@@ -109,7 +110,7 @@ fn the_likeliest_bases_are_those_of_one_pass_over_prompt_and_sample() {
 fn what_cannot_be_drawn_from_is_refused() {
     let folder = tempfile::tempdir().expect("a value of the test");
     let run = |generation: Generation, checkpoint: &Checkpoint| {
-        generation.run(checkpoint, Level::widest(), &mut Vec::new(), &Unwatched).unwrap_err()
+        generation.run(checkpoint, &Level::widest().into(), &mut Vec::new(), &Unwatched).unwrap_err()
     };
     let causal = checkpoint("hf-mamba");
     let error = run(generation(None, 1, 5, 1), &checkpoint("caduceus-ph"));
@@ -123,4 +124,96 @@ fn what_cannot_be_drawn_from_is_refused() {
     broken.weights.norm_f.weight[0] = f32::NAN;
     let error = run(generation(None, 1, 5, 1), &broken).to_string();
     assert_eq!(error, "sample 1, base 2: expected finite logits; are the model's weights sound?");
+}
+
+/// Samples of a GPU beside those of the CPU. Skipped where there is no GPU, unless `LONGSTRAND_REQUIRE_CUDA=1` requires one.
+#[cfg(feature = "cuda")]
+mod cuda {
+    use longstrand_kernels::cuda::Device;
+    use longstrand_model::cuda::Arithmetic;
+    use longstrand_model::{Gpus, Processor};
+
+    use super::*;
+
+    fn gpu(arithmetic: Arithmetic) -> Option<Processor> {
+        match Device::open(0) {
+            Ok(device) => Some(Processor::Cuda(Gpus::new(vec![device], arithmetic))),
+            Err(error) => {
+                let is_required = std::env::var_os("LONGSTRAND_REQUIRE_CUDA").is_some_and(|value| value == "1");
+                assert!(!is_required, "LONGSTRAND_REQUIRE_CUDA=1, but {error}");
+                #[allow(clippy::print_stderr, reason = "a test says that it is skipped")]
+                {
+                    eprintln!("skipped: {error}");
+                }
+                None
+            }
+        }
+    }
+
+    fn drawn(generation: &Generation, checkpoint: &Checkpoint, processor: &Processor) -> String {
+        let mut out = Vec::new();
+        let generated = generation.run(checkpoint, processor, &mut out, &Unwatched).expect("samples");
+        let text = String::from_utf8(out).expect("FASTA");
+        assert_eq!(generated.samples, text.matches('>').count() as u64);
+        text
+    }
+
+    /// Says where two texts part.
+    fn assert_same(found: &str, expected: &str, what: &str) {
+        for (i, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(found, expected, "{what}: line {} of {}", i + 1, found.lines().count());
+        }
+        assert_eq!(found, expected, "{what}");
+    }
+
+    #[test]
+    fn samples_are_the_cpu_s() {
+        let Some(gpu) = gpu(Arithmetic::Single) else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        let prompts = folder.path().join("prompts.fa");
+        fs::write(&prompts, ">a\nACGTTGCAnacg\n>b\nT\n>c\nGGATTACAGGATTACAGGATTACA\n").expect("prompts");
+        for case in ["hf-mamba", "hf-mamba-variant", "ss-mamba", "caduceus-uni", "hf-mamba2", "ss-mamba2"] {
+            let checkpoint = checkpoint(case);
+            for (temperature, top_k) in [(1.0, 4), (0.5, 2), (0.0, 4)] {
+                let choice = Choice::new(temperature, top_k).expect("a choice");
+                for (prompts, samples) in [(None, 7), (Some(prompts.clone()), 1), (Some(prompts.clone()), 4)] {
+                    let options = Generation { choice, keep_prompt: true, ..generation(prompts, samples, 150, 2) };
+                    let cpu = drawn(&options, &checkpoint, &Level::widest().into());
+                    let what = format!("{case}, {choice}, {samples} samples");
+                    assert_same(&drawn(&options, &checkpoint, &gpu), &cpu, &what);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn samples_longer_than_a_block_go_on() {
+        for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
+            let Some(gpu) = gpu(arithmetic) else { return };
+            let checkpoint = checkpoint("hf-mamba");
+            let whole = sequences(&drawn(&generation(None, 3, 2_500, 1), &checkpoint, &gpu));
+            let start = sequences(&drawn(&generation(None, 1, 1_030, 1), &checkpoint, &gpu));
+            assert!(whole.iter().all(|sequence| sequence.len() == 2_500));
+            assert_eq!(whole[0][..1_030], start[0], "{arithmetic:?}");
+            if arithmetic == Arithmetic::Single {
+                let cpu = drawn(&generation(None, 3, 2_500, 1), &checkpoint, &Level::widest().into());
+                assert_eq!(whole, sequences(&cpu));
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_are_not_sound_are_told() {
+        let Some(gpu) = gpu(Arithmetic::Single) else { return };
+        let mut broken = checkpoint("hf-mamba");
+        broken.weights.norm_f.weight[0] = f32::NAN;
+        let run =
+            |options: Generation| options.run(&broken, &gpu, &mut Vec::new(), &Unwatched).unwrap_err().to_string();
+        let error = run(generation(None, 3, 5, 1));
+        assert_eq!(error, "sample 1, base 2: expected finite logits; are the model's weights sound?");
+        let Processor::Cuda(gpus) = &gpu else { unreachable!("a GPU") };
+        let twice = Gpus::new(vec![gpus.first().clone(), gpus.first().clone()], Arithmetic::Single);
+        let error = generation(None, 1, 5, 1).run(&broken, &Processor::Cuda(twice), &mut Vec::new(), &Unwatched);
+        assert_eq!(error.unwrap_err().to_string(), "generate computes on one GPU: expected one, found 2");
+    }
 }

@@ -25,6 +25,7 @@ mod copy;
 mod device;
 mod element;
 mod error;
+pub(crate) mod graph;
 #[cfg(test)]
 mod large;
 mod launch;

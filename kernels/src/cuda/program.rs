@@ -3,6 +3,7 @@
 use super::{Architecture, sums};
 use crate::{
     causal_conv1d, cross_entropy, embedding, gated_norm, linear, norm, pointwise, pool, selective_scan, silu_gate, ssd,
+    step,
 };
 
 /// A CUDA source and how it is compiled. Every room with kernels has one or several as statics, and names them in
@@ -71,6 +72,7 @@ pub fn programs() -> Vec<&'static Program> {
         &ssd::cuda::PROGRAM_BF16,
         &ssd::cuda::BACKWARD_F32,
         &ssd::cuda::BACKWARD_BF16,
+        &step::cuda::PROGRAM,
         &sums::PROGRAM,
     ]
 }

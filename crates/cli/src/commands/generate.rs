@@ -21,6 +21,7 @@ use crate::shown::Shown;
 #[command(after_help = "Examples:
   longstrand generate --model mamba/ --length 10k -o drawn.fa
   longstrand generate --model mamba/ --prompt promoters.fa --samples 4 --temperature 0.8 --keep-prompt -o drawn.fa.gz
+  longstrand generate --model mamba/ --samples 1000 --length 100k --device cuda --precision bf16 -o drawn.fa.gz
   longstrand generate --model mamba/ --length 1M --top-k 2 --seed 7 | longstrand track - --entropy entropy.bw")]
 pub struct Options {
     /// FASTA whose records are prompts; - for standard input [default: no prompt; the first base is drawn evenly]
@@ -59,12 +60,13 @@ pub struct Options {
 /// # Errors
 ///
 /// - Options that make no sense, or not with the model.
+/// - The device cannot be used, or fails.
 /// - The model or the prompts cannot be read.
 /// - The output exists or cannot be written.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let level = options.model.cpu_alone("generate")?;
     let checkpoint = options.model.load()?;
+    let chosen = options.model.processor(&checkpoint)?;
     let choice = Choice::new(options.temperature, options.top_k).map_err(|error| Usage(error.to_string()))?;
     standard_output::check([options.output.as_path()])?;
     if options.prompt.as_deref().is_some_and(|prompt| is_one_of(&options.output, [prompt])) {
@@ -87,9 +89,11 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         move || remove_temporaries(&output)
     });
     let mut file = open(&output, options.force)?;
+    chosen.tell(general);
     let progress = Progress::new(None, general.quiet);
     let started = Instant::now();
-    let result = job.run(&checkpoint, level, &mut file, &Shown { progress: &progress, interrupt: &interrupt });
+    let watch = Shown { progress: &progress, interrupt: &interrupt };
+    let result = job.run(&checkpoint, &chosen.processor, &mut file, &watch);
     progress.finish();
     let generated = result.map_err(told)?;
     file.finish()?;

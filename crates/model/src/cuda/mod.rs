@@ -12,6 +12,7 @@
 
 mod arithmetics;
 mod executor;
+mod generator;
 mod host;
 mod layer;
 mod layout;
@@ -37,6 +38,7 @@ use crate::output::{Request, Tap};
 use crate::pooling::Pooling;
 use crate::stream::State;
 use executor::Executor;
+pub use generator::{CudaGenerator, NOT_FINITE};
 pub use host::SharedRows;
 pub(crate) use mixer::{check, check_training};
 pub use train::CudaTrainee;

@@ -78,7 +78,7 @@ impl<T: Real> Executor<T> {
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
-fn transposed(x: &[f32], columns: usize) -> impl Iterator<Item = f32> {
+pub(super) fn transposed(x: &[f32], columns: usize) -> impl Iterator<Item = f32> {
     let rows = x.len().checked_div(columns).unwrap_or(0);
     (0..columns).flat_map(move |c| (0..rows).map(move |r| x[r * columns + c]))
 }

@@ -70,6 +70,11 @@ impl Gpus {
         }
     }
 
+    /// How many devices there are.
+    pub fn count(&self) -> usize {
+        self.devices.len()
+    }
+
     /// The first device.
     pub fn first(&self) -> &Device {
         &self.devices[0]

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
+use longstrand_kernels::step;
+
 /// How a base is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
-    temperature: f64,
-    top_k: usize,
-}
+pub struct Choice(step::Choice);
 
 /// A temperature or a number of bases that makes no choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,7 +30,7 @@ impl std::error::Error for ParseChoiceError {}
 
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "temperature={} top_k={}", self.temperature, self.top_k)
+        write!(f, "temperature={} top_k={}", self.0.temperature, self.0.top_k)
     }
 }
 
@@ -49,30 +48,12 @@ impl Choice {
         if !(1..=4).contains(&top_k) {
             return Err(ParseChoiceError::TopK(top_k));
         }
-        Ok(Self { temperature, top_k })
+        Ok(Self(step::Choice { temperature, top_k }))
     }
 
-    /// The base, 0 to 3, that a number in [0, 1) stands for; none if a logit is not finite. Of bases that are equally
-    /// likely the first comes first.
-    pub(super) fn choose(&self, logits: [f32; 4], unit: f64) -> Option<usize> {
-        if !logits.iter().all(|logit| logit.is_finite()) {
-            return None;
-        }
-        let mut order = [0, 1, 2, 3];
-        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-        if self.temperature == 0.0 {
-            return Some(order[0]);
-        }
-        let kept = &order[..self.top_k];
-        let largest = f64::from(logits[order[0]]);
-        let weight = |base: usize| ((f64::from(logits[base]) - largest) / self.temperature).exp();
-        let total: f64 = kept.iter().map(|&base| weight(base)).sum();
-        let mut left = unit * total;
-        let taken = kept.iter().find(|&&base| {
-            left -= weight(base);
-            left < 0.0
-        });
-        Some(*taken.unwrap_or(&kept[0]))
+    /// How logits and a number are made a base.
+    pub(super) fn rule(&self) -> &step::Choice {
+        &self.0
     }
 }
 
@@ -86,7 +67,7 @@ mod tests {
         const N: usize = 100_000;
         let mut counts = [0.0; 4];
         for i in 0..N {
-            counts[choice.choose(LOGITS, (i as f64 + 0.5) / N as f64).unwrap()] += 1.0 / N as f64;
+            counts[choice.rule().choose(LOGITS, (i as f64 + 0.5) / N as f64).unwrap()] += 1.0 / N as f64;
         }
         counts
     }
@@ -109,21 +90,21 @@ mod tests {
     #[test]
     fn without_heat_the_likeliest_base_is_taken() {
         for unit in [0.0, 0.5, 0.999] {
-            assert_eq!(Choice::new(0.0, 4).unwrap().choose(LOGITS, unit), Some(1));
-            assert_eq!(Choice::new(9.0, 1).unwrap().choose(LOGITS, unit), Some(1));
-            assert_eq!(Choice::new(0.0, 4).unwrap().choose([1.0; 4], unit), Some(0));
+            assert_eq!(Choice::new(0.0, 4).unwrap().rule().choose(LOGITS, unit), Some(1));
+            assert_eq!(Choice::new(9.0, 1).unwrap().rule().choose(LOGITS, unit), Some(1));
+            assert_eq!(Choice::new(0.0, 4).unwrap().rule().choose([1.0; 4], unit), Some(0));
         }
     }
 
     #[test]
     fn what_is_no_choice_is_refused() {
-        assert_eq!(Choice::new(1.0, 4).unwrap().choose([0.0, f32::NAN, 0.0, 0.0], 0.5), None);
-        assert_eq!(Choice::new(1.0, 4).unwrap().choose([0.0, f32::INFINITY, 0.0, 0.0], 0.5), None);
+        assert_eq!(Choice::new(1.0, 4).unwrap().rule().choose([0.0, f32::NAN, 0.0, 0.0], 0.5), None);
+        assert_eq!(Choice::new(1.0, 4).unwrap().rule().choose([0.0, f32::INFINITY, 0.0, 0.0], 0.5), None);
         assert_eq!(Choice::new(-1.0, 4), Err(ParseChoiceError::Temperature(-1.0)));
         assert!(Choice::new(f64::NAN, 4).is_err() && Choice::new(f64::INFINITY, 4).is_err());
         assert_eq!(Choice::new(1.0, 5), Err(ParseChoiceError::TopK(5)));
         assert_eq!(Choice::new(1.0, 0).unwrap_err().to_string(), "expected 1 to 4 bases to choose from, found 0");
         let tiny = Choice::new(1e-300, 4).unwrap();
-        assert_eq!(tiny.choose(LOGITS, 0.9999), Some(1));
+        assert_eq!(tiny.rule().choose(LOGITS, 0.9999), Some(1));
     }
 }

@@ -3,6 +3,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use longstrand_model::EngineError;
 use rayon::ThreadPoolBuildError;
 
 /// Why nothing more was drawn.
@@ -30,6 +31,8 @@ pub enum GenerateError {
     Write(io::Error),
     /// The system does not give threads.
     Threads(ThreadPoolBuildError),
+    /// A device computes nothing, or nothing more.
+    Device(EngineError),
     /// The watch stopped the run.
     Cancelled,
 }
@@ -47,6 +50,7 @@ impl fmt::Display for GenerateError {
             }
             Self::Write(_) => f.write_str("cannot write the samples"),
             Self::Threads(_) => f.write_str("cannot start threads"),
+            Self::Device(error) => error.fmt(f),
             Self::Cancelled => f.write_str("stopped"),
         }
     }
