@@ -146,7 +146,7 @@ fn encoded<B: Backend<Scalar = f64>>(model: &Model<B>, ids: &[u8]) -> Found {
 
 /// How far a model may be from the reference in bf16: three times as far as rounding what products and norms read takes the
 /// reference itself, as more is rounded on a GPU.
-fn bf16_tolerance(checkpoint: &Checkpoint) -> f64 {
+pub(super) fn bf16_tolerance(checkpoint: &Checkpoint) -> f64 {
     let rounded = Model::new(RoundedReference, checkpoint);
     let worst = LENGTHS.iter().flat_map(|&len| (0..3).map(move |seed| sequence(len, seed))).map(|ids| {
         let (found, expected) = (encoded(&rounded, &ids), expected(checkpoint, &ids));

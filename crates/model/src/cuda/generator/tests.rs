@@ -4,7 +4,7 @@ use longstrand_kernels::cuda::Device;
 use longstrand_kernels::step::Choice;
 use longstrand_kernels::{Reference, Rows};
 
-use super::super::tests::{checkpoint, device, sequence};
+use super::super::tests::{bf16_tolerance, checkpoint, device, sequence};
 use super::super::{Arithmetic, CudaModel, Piece};
 use super::{BASES, CudaGenerator};
 use crate::checkpoint::Checkpoint;
@@ -18,15 +18,6 @@ const LOGITS: Request<'static> = Request { taps: &[], logits: true };
 
 /// Positions of a prompt.
 const PROMPT: usize = 37;
-
-/// How far logits may be from those in f64, of the largest.
-fn tolerance(arithmetic: Arithmetic) -> f64 {
-    match arithmetic {
-        Arithmetic::Single => 2e-5,
-        Arithmetic::Tf32 => 1e-2,
-        Arithmetic::Bf16 => 3e-2,
-    }
-}
 
 /// Keeps the bases' logits of each position.
 struct Logits {
@@ -81,7 +72,10 @@ fn logits_are_those_of_the_reference_position_by_position() {
         let bases = checkpoint.vocabulary.bases();
         let sequences: Vec<Vec<u8>> = (0..4).map(|seed| sequence(PROMPT + 12, seed)).collect();
         let truths: Vec<Vec<[f64; BASES]>> = sequences.iter().map(|ids| expected(&checkpoint, ids)).collect();
-        for arithmetic in [Arithmetic::Single, Arithmetic::Tf32, Arithmetic::Bf16] {
+        let of_bf16 = bf16_tolerance(&checkpoint);
+        for (arithmetic, tolerance) in
+            [(Arithmetic::Single, 2e-5), (Arithmetic::Tf32, 1e-2), (Arithmetic::Bf16, of_bf16)]
+        {
             let model = opened(&device, arithmetic, &checkpoint);
             // Three of each prompt, more than go into one tile.
             let mut generator = generator(&model, &checkpoint, 12, 1);
@@ -99,7 +93,7 @@ fn logits_are_those_of_the_reference_position_by_position() {
                     let error =
                         found.iter().zip(expected).fold(0.0_f64, |most, (x, y)| most.max((f64::from(*x) - y).abs()));
                     assert!(
-                        error <= tolerance(arithmetic) * largest,
+                        error <= tolerance * largest,
                         "{case} {arithmetic:?}, sequence {i}, position {t}: {found:?}, expected {expected:?}, largest {largest}"
                     );
                 }
