@@ -87,9 +87,7 @@ impl Engine {
     /// As `new`.
     pub fn of_weights(processor: &Processor, config: &Config, weights: &Weights) -> Result<Self, EngineError> {
         Ok(Self(match processor {
-            Processor::Cpu(level) => {
-                Kind::Cpu(Box::new(Model::of_weights(Cpu::new(*level), config.clone(), weights)))
-            }
+            Processor::Cpu(level) => Kind::Cpu(Box::new(Model::of_weights(Cpu::new(*level), config.clone(), weights))),
             #[cfg(feature = "cuda")]
             Processor::Cuda(gpus) => {
                 Kind::Cuda(Gathering::new(gpus.models(config, weights)?), Score::new(config, weights))

@@ -8,7 +8,7 @@ use longstrand_model::checkpoint::Checkpoint;
 use super::Device;
 use super::device::Precision;
 use crate::failure::Usage;
-use crate::machine::processor::Chosen;
+use crate::machine::processor::{Chosen, Purpose};
 
 /// Which model, and where it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,6 +44,15 @@ impl ModelArgs {
     /// - The CPU does not compute in the precision.
     pub fn processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
         Chosen::of(&self.device, self.precision, &checkpoint.config)
+    }
+
+    /// Opens the device to train a model on: of several GPUs the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`processor`](Self::processor).
+    pub fn training_processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
+        Chosen::of_rank(&self.device, self.precision, (Some(&checkpoint.config), Purpose::Training), 0)
     }
 
     /// The vector instructions to compute with, for a command that computes on the CPU alone.

@@ -145,8 +145,7 @@ impl Back<'_> {
     }
 
     fn on(&self, device: &Device, reduction: Reduction, ends: &[usize]) -> Vec<f32> {
-        let vectors: Vec<f32> =
-            self.spans.iter().flat_map(|span| self.maxima(span)).map(|max| max as f32).collect();
+        let vectors: Vec<f32> = self.spans.iter().flat_map(|span| self.maxima(span)).map(|max| max as f32).collect();
         let (vectors, mut d_vectors) = (device.upload(&vectors).unwrap(), device.upload(self.d_vectors).unwrap());
         let (mut found, mut start) = (Vec::new(), 0);
         for &end in ends {

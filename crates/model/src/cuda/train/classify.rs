@@ -112,11 +112,8 @@ impl<T: Real> Trainer<T> {
         let d = self.executor.config.d_model;
         let mut d_vectors = self.executor.device.upload(d_vectors)?;
         let positions = pooling.spans.get(0);
-        let share = |Span { rows, open, .. }: Span| Share {
-            rows,
-            vector: open,
-            positions: positions.end - positions.start,
-        };
+        let share =
+            |Span { rows, open, .. }: Span| Share { rows, vector: open, positions: positions.end - positions.start };
         for span in &hidden.cut.spans {
             let shares: Vec<Share> = hidden.met(pooling, span).into_iter().map(share).collect();
             let elements = hidden.cut.elements(strand, span, d);
