@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod fixture;
+pub mod labelled;
 pub mod likelihood;
 pub mod ranks;
 pub mod synthetic;

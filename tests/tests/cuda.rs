@@ -8,6 +8,7 @@ use longstrand_tests::{
     CHR20, CHR20_VARIANTS, READS, YEAST,
     command::Longstrand,
     data,
+    labelled::write_classes,
     synthetic::Family,
     table::{metadata, rows},
     variants::Scores,
@@ -142,6 +143,106 @@ fn a_model_is_as_good_as_on_the_cpu() {
         let (cpu, gpu) = (losses(|command| command), losses(Longstrand::on_gpu));
         assert!(cpu.iter().all(Option::is_some) && cpu.len() == 2);
         assert_close(&gpu, &cpu, &format!("{family:?}"));
+    }
+}
+
+/// A folder with a table to learn from and one to test.
+struct Labelled(Workdir);
+
+impl Labelled {
+    fn new(family: Family) -> Self {
+        let workdir = workdir(family);
+        write_classes(&workdir.path("train.tsv"), 0..120);
+        write_classes(&workdir.path("test.tsv"), 200..260);
+        Self(workdir)
+    }
+
+    fn finetune(&self, folder: &str) -> Longstrand {
+        let command = Longstrand::at(env!("CARGO_BIN_EXE_longstrand-under-test")).args("finetune -q --test");
+        command.arg(self.0.path("test.tsv")).arg("-o").arg(self.0.path(folder))
+    }
+
+    fn tune(&self, method: &str, folder: &str) -> Longstrand {
+        let command = self.finetune(folder).arg("--train").arg(self.0.path("train.tsv"));
+        command.model(self.0.path("model")).args(method)
+    }
+
+    /// Applies a tuned model.
+    fn apply(&self, model: &str, folder: &str) -> Longstrand {
+        self.finetune(folder).arg("--apply").arg(self.0.path(model))
+    }
+
+    fn metrics(&self, folder: &str) -> Value {
+        let text = fs::read(self.0.path(folder).join("metrics.json")).expect("metrics");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    /// The losses of all epochs, while they were learned and on the validation part.
+    fn losses(&self, folder: &str) -> Vec<f64> {
+        let metrics = self.metrics(folder);
+        let of_epoch = |epoch: &Value| ["loss", "valid_loss"].map(|key| epoch[key].as_f64().expect("a loss"));
+        metrics["epochs"].as_array().expect("epochs").iter().flat_map(of_epoch).collect()
+    }
+
+    fn accuracy(&self, folder: &str) -> f64 {
+        let metrics = self.metrics(folder);
+        let parts = metrics["parts"].as_array().expect("parts");
+        let test = parts.iter().find(|part| part["part"] == "test").expect("a test part");
+        test["measures"]["accuracy"].as_f64().expect("an accuracy")
+    }
+
+    /// Asserts that two runs had like losses.
+    fn assert_alike(&self, cpu: &str, gpu: &str, tolerance: f64, what: &str) {
+        let (expected, found) = (self.losses(cpu), self.losses(gpu));
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let (epoch, part) = (i / 2 + 1, ["train", "valid"][i % 2]);
+            let is_close = (found - expected).abs() <= tolerance * expected.abs().max(0.01);
+            assert!(is_close, "{what}, epoch {epoch}, {part}: loss {found} on the GPU, {expected} on the CPU");
+        }
+    }
+}
+
+#[test]
+fn a_head_is_fitted_as_on_the_cpu_and_applied_with_the_same_outcome() {
+    if !has_gpu() {
+        return;
+    }
+    for family in FAMILIES {
+        let place = Labelled::new(family);
+        place.tune("--head-only", "cpu").succeeds();
+        place.tune("--head-only", "gpu").on_gpu().succeeds();
+        place.assert_alike("cpu", "gpu", 0.01, &format!("{family:?}"));
+        assert!(place.accuracy("gpu") >= 0.95, "{family:?}: {}", place.accuracy("gpu"));
+        place.apply("cpu", "by-cpu").succeeds();
+        place.apply("cpu", "by-gpu").on_gpu().succeeds();
+        // One of 60 may lie between the classes.
+        let (cpu, gpu) = (place.accuracy("by-cpu"), place.accuracy("by-gpu"));
+        assert!((cpu - gpu).abs() < 0.02, "{family:?}: {gpu} applied on the GPU, {cpu} on the CPU");
+        let footer = metadata(&place.0.path("gpu").join("predictions.parquet"));
+        assert!(footer["longstrand.device"].starts_with("cuda sm_") && footer["longstrand.precision"] == "f32");
+        assert!(!footer.contains_key("longstrand.simd"));
+    }
+}
+
+#[test]
+fn all_parameters_are_tuned_as_on_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    for family in FAMILIES {
+        let place = Labelled::new(family);
+        let method = "--epochs 2 --batch 16 --lr 1e-3";
+        place.tune(method, "cpu").succeeds();
+        for gpu in ["gpu", "again"] {
+            place.tune(method, gpu).on_gpu().succeeds();
+        }
+        place.assert_alike("cpu", "gpu", 0.05, &format!("{family:?}"));
+        assert!(place.accuracy("gpu") >= 0.95, "{family:?}: {}", place.accuracy("gpu"));
+        let model = |folder: &str| fs::read(place.0.path(folder).join("model.safetensors")).expect("a model");
+        assert!(model("gpu") == model("again"), "{family:?}: two runs differ");
+        place.tune(method, "bf16").on_gpu().args("--precision bf16").succeeds();
+        assert!(place.accuracy("bf16") >= 0.9, "{family:?} in bf16: {}", place.accuracy("bf16"));
     }
 }
 

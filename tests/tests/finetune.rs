@@ -11,32 +11,15 @@ use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::{ClassifierPooling, Head};
 use longstrand_model::{Chunking, Model};
 use longstrand_seq::labelled::{Labels, read_labelled};
-use longstrand_tests::{command::Longstrand, fixture, synthetic::Family, workdir::Workdir};
+use longstrand_tests::{
+    command::Longstrand,
+    fixture,
+    labelled::{bases, write_classes},
+    synthetic::Family,
+    workdir::Workdir,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
-
-/// Bases that look random, a function of the row.
-fn bases(row: u64, length: u64, of: &[u8]) -> String {
-    let mut state = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        of[(state >> 33) as usize % of.len()] as char
-    };
-    (0..length).map(|_| next()).collect()
-}
-
-/// A table whose classes differ in how often A and T come, in every other row as a reverse complement would have it.
-fn write_classes(path: &Path, rows: std::ops::Range<u64>) {
-    let mut text = String::from("id\tsequence\tlabel\n");
-    for row in rows {
-        let (label, of) =
-            if row % 3 == 0 { ("rich", b"AATTACGT".as_slice()) } else { ("poor", b"CCGGACGT".as_slice()) };
-        text += &format!("{row}\t{}\t{label}\n", bases(row, 30 + row % 40, of));
-    }
-    fs::write(path, text).expect("a table is written");
-}
 
 /// A table whose labels are the fraction of A and T, in another unit.
 fn write_values(path: &Path, rows: std::ops::Range<u64>) {

@@ -10,7 +10,7 @@ use longstrand_kernels::Cpu;
 #[cfg(feature = "cuda")]
 use longstrand_kernels::cuda::CudaError;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Weights};
 use crate::config::Config;
 use crate::crew::{Crew, Lanes};
 #[cfg(feature = "cuda")]
@@ -18,6 +18,8 @@ use crate::cuda::CudaModel;
 use crate::encode::Chunking;
 #[cfg(feature = "cuda")]
 use crate::encode::LONGEST_WINDOW;
+#[cfg(feature = "cuda")]
+use crate::head::Score;
 use crate::model::Model;
 use crate::output::{Observer, Request, Tap};
 use crate::pooling::{Poolers, Pooling, VectorObserver};
@@ -25,6 +27,7 @@ use crate::scratch::Scratch;
 use crate::strand::strands;
 use crate::stream::State;
 
+mod classify;
 mod error;
 #[cfg(feature = "cuda")]
 mod gather;
@@ -62,9 +65,9 @@ pub struct Engine(Kind);
 #[derive(Debug)]
 enum Kind {
     Cpu(Box<Model<Cpu>>),
-    /// A model on each device.
+    /// A model on each device, and the matrix of its classification head.
     #[cfg(feature = "cuda")]
-    Cuda(Gathering<CudaModel>),
+    Cuda(Gathering<CudaModel>, Option<Score>),
 }
 
 impl Engine {
@@ -74,11 +77,22 @@ impl Engine {
     ///
     /// A device has no room for them, or cannot compute.
     pub fn new(processor: &Processor, checkpoint: &Checkpoint) -> Result<Self, EngineError> {
-        Ok(match processor {
-            Processor::Cpu(level) => Self::cpu(Cpu::new(*level), checkpoint),
+        Self::of_weights(processor, &checkpoint.config, &checkpoint.weights)
+    }
+
+    /// As [`Engine::new`], of weights that follow their configuration.
+    ///
+    /// # Errors
+    ///
+    /// As `new`.
+    pub fn of_weights(processor: &Processor, config: &Config, weights: &Weights) -> Result<Self, EngineError> {
+        Ok(Self(match processor {
+            Processor::Cpu(level) => Kind::Cpu(Box::new(Model::of_weights(Cpu::new(*level), config.clone(), weights))),
             #[cfg(feature = "cuda")]
-            Processor::Cuda(gpus) => Self(Kind::Cuda(Gathering::new(gpus.models(checkpoint)?))),
-        })
+            Processor::Cuda(gpus) => {
+                Kind::Cuda(Gathering::new(gpus.models(config, weights)?), Score::new(config, weights))
+            }
+        }))
     }
 
     /// A model on the CPU, whatever the backend's precision.
@@ -91,7 +105,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.config(),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.first().config(),
+            Kind::Cuda(models, _) => models.first().config(),
         }
     }
 
@@ -130,7 +144,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.encode(ids, chunking, request, scratch, observer),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.encode(ids, request, observer),
+            Kind::Cuda(models, _) => models.encode(ids, request, observer),
         }
     }
 
@@ -146,7 +160,7 @@ impl Engine {
         observer: &mut dyn VectorObserver,
     ) -> ControlFlow<()> {
         #[cfg(feature = "cuda")]
-        if let (Kind::Cuda(models), true) = (&self.0, pooling.spans.len() * POSITIONS_OF_A_VECTOR <= ids.len()) {
+        if let (Kind::Cuda(models, _), true) = (&self.0, pooling.spans.len() * POSITIONS_OF_A_VECTOR <= ids.len()) {
             return models.pool(ids, taps, pooling, observer);
         }
         let request = Request { taps, logits: false };
@@ -165,7 +179,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.feed(state, ids, request, scratch, observer),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.feed(state, ids, request, observer),
+            Kind::Cuda(models, _) => models.feed(state, ids, request, observer),
         }
     }
 
@@ -174,7 +188,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.initial_state(),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.first().initial_state(),
+            Kind::Cuda(models, _) => models.first().initial_state(),
         }
     }
 
@@ -183,7 +197,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.chunk_positions(chunking, length),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => length.clamp(1, CUDA_CHUNK),
+            Kind::Cuda(..) => length.clamp(1, CUDA_CHUNK),
         }
     }
 
@@ -192,7 +206,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(_) => None,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.failure(),
+            Kind::Cuda(models, _) => models.failure(),
         }
     }
 
@@ -201,7 +215,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(_) => false,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => true,
+            Kind::Cuda(..) => true,
         }
     }
 
@@ -210,7 +224,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(_) => length >= Crew::<()>::LONG,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.at_once(length) == 1,
+            Kind::Cuda(models, _) => models.at_once(length) == 1,
         }
     }
 
@@ -227,7 +241,7 @@ impl Engine {
             Kind::Cpu(_) if sequences < threads.get() => Lanes::Together,
             Kind::Cpu(_) => Lanes::SideBySide(threads),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => {
+            Kind::Cuda(models, _) => {
                 let lanes = models.at_once(length).saturating_mul(LANES_OF_A_PLACE).min(MOST_LANES);
                 Lanes::SideBySide(NonZeroUsize::new(lanes).unwrap_or(NonZeroUsize::MIN))
             }

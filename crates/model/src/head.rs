@@ -13,6 +13,9 @@ use crate::scratch::Scratch;
 use crate::strand::Arrangement;
 
 pub(crate) mod backward;
+mod score;
+
+pub(crate) use score::Score;
 
 /// The language-model head, and which strand's final hidden states its two matrices take.
 ///
@@ -74,10 +77,6 @@ pub(crate) struct Classifier<B: Backend> {
 }
 
 impl<B: Backend> Classifier<B> {
-    pub(crate) fn pooling(&self) -> ClassifierPooling {
-        self.pooling
-    }
-
     pub(crate) fn new(backend: &B, config: &Config, weights: &Weights) -> Option<Self> {
         let Head::SequenceClassification { n_labels, pooling } = config.head else {
             return None;
@@ -133,12 +132,10 @@ impl Pooler {
         Self { pooling, value: vec![start; width], d_model, len }
     }
 
-    /// Keeps of each half its first or last position. The second half is the reverse complement's, whose last position
-    /// is the first here.
+    /// Keeps of each half its first or last position.
     fn keep<S: Scalar>(&mut self, start: u64, rows: Rows<'_, S>) {
         for (slot, half) in self.value.chunks_exact_mut(self.d_model).enumerate() {
-            let is_first = (self.pooling == ClassifierPooling::First) == (slot == 0);
-            let position = if is_first { 0 } else { self.len as u64 - 1 };
+            let position = self.pooling.kept_position(slot == 1, self.len) as u64;
             let Some(t) = position.checked_sub(start).filter(|&t| t < rows.len() as u64) else { continue };
             let row = &rows.row(t as usize)[slot * self.d_model..];
             half.iter_mut().zip(row).for_each(|(value, x)| *value = x.to_f64());

@@ -29,6 +29,7 @@ pub use longstrand_kernels::cross_entropy::{IGNORED, Loss};
 use crate::checkpoint::Weights;
 use crate::config::Config;
 use crate::encode::{Chunking, spans};
+use crate::head::Score;
 use crate::head::backward::LanguageHeadTransposed;
 use crate::layer::backward::LayerTransposed;
 use crate::model::Model;
@@ -59,8 +60,7 @@ pub struct Trainee<B: Backend> {
     model: Model<B>,
     layers: Vec<LayerTransposed<B>>,
     head: Option<LanguageHeadTransposed<B>>,
-    /// The classification head with the channels as the strands have them, `[labels, D]`.
-    score: Option<Vec<f64>>,
+    score: Option<Score>,
 }
 
 impl<B: Backend> Trainee<B> {
@@ -71,7 +71,7 @@ impl<B: Backend> Trainee<B> {
         Self {
             layers: weights.layers.iter().enumerate().map(layer).collect(),
             head: LanguageHeadTransposed::new(&backend, config, weights),
-            score: classify::oriented_score(config, weights),
+            score: Score::of_strands(config, weights),
             model: Model::of_weights(backend, config.clone(), weights),
         }
     }

@@ -14,7 +14,8 @@
 //! # Backward
 //!
 //! A sum passes its gradient to every row, a mean over n positions `d_mean / n`, a maximum to the first position that
-//! has it. The rows may come in the same calls as forward or in others; their gradients are added to.
+//! has it. The rows may come in the same calls as forward or in others; their gradients are added to. A GPU does the same, with
+//! the same bits: each number is one sum.
 
 use crate::backend::Scalar;
 

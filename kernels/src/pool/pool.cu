@@ -1,4 +1,4 @@
-// Sums and maxima over positions, a thread a channel: see cuda.rs.
+// Sums and maxima over positions and their way back, a thread a channel: see cuda.rs.
 #include "common.cuh"
 
 struct Sum {
@@ -58,3 +58,57 @@ __device__ __forceinline__ void spans(const double* partial, const Span* of_span
 
 KERNELS(mean, Sum)
 KERNELS(max, Max)
+
+// Rows first .. end of a span that has so many positions, and which of the vectors is its own.
+struct Part {
+    i64 first, end, vector, positions;
+};
+
+// Parts first .. end of a span, and its vector.
+struct Owner {
+    i64 first, end, vector;
+};
+
+__device__ __forceinline__ void add(float* d_rows, i64 at, double d) { d_rows[at] = (float)((double)d_rows[at] + d); }
+
+extern "C" __global__ void pool_backward_mean(const double* d_vectors, const Part* parts, float* d_rows, i64 width) {
+    const i64 c = blockIdx.y * (i64)blockDim.x + threadIdx.x;
+    if (c >= width) return;
+    const Part part = parts[blockIdx.x];
+    const double share = d_vectors[part.vector * width + c] / (double)part.positions;
+#pragma unroll 8
+    for (i64 row = part.first; row < part.end; row++) add(d_rows, row * width + c, share);
+}
+
+// found[part, c] is the first row of a part that has the maximum, or is NaN; -1 where none does.
+extern "C" __global__ void pool_find_max(const float* rows, const float* vectors, const Part* parts, i64* found,
+                                         i64 width) {
+    const i64 c = blockIdx.y * (i64)blockDim.x + threadIdx.x;
+    if (c >= width) return;
+    const Part part = parts[blockIdx.x];
+    const float max = vectors[part.vector * width + c];
+    i64 first = -1;
+#pragma unroll 8
+    for (i64 row = part.end - 1; row >= part.first; row--) {
+        const float x = rows[row * width + c];
+        if (x == max || x != x) first = row;
+    }
+    found[blockIdx.x * width + c] = first;
+}
+
+// The gradient of a maximum goes to the first row that was found, and leaves zero in its place.
+extern "C" __global__ void pool_backward_max(const i64* found, const Owner* owners, double* d_vectors, float* d_rows,
+                                             i64 width) {
+    const i64 c = blockIdx.y * (i64)blockDim.x + threadIdx.x;
+    if (c >= width) return;
+    const Owner owner = owners[blockIdx.x];
+    i64 first = -1;
+#pragma unroll 8
+    for (i64 part = owner.end - 1; part >= owner.first; part--) {
+        const i64 row = found[part * width + c];
+        if (row >= 0) first = row;
+    }
+    if (first < 0) return;
+    add(d_rows, first * width + c, d_vectors[owner.vector * width + c]);
+    d_vectors[owner.vector * width + c] = 0.0;
+}

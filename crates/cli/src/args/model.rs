@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 
 use super::Device;
 use super::device::Precision;
-use crate::failure::Usage;
-use crate::machine::processor::Chosen;
+use crate::machine::processor::{Chosen, Purpose};
 
 /// Which model, and where it runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,23 +44,13 @@ impl ModelArgs {
         Chosen::of(&self.device, self.precision, &checkpoint.config)
     }
 
-    /// The vector instructions to compute with, for a command that computes on the CPU alone.
+    /// Opens the device to train a model on: of several GPUs the first.
     ///
     /// # Errors
     ///
-    /// - A GPU is asked for, or a precision of GPUs.
-    /// - `LONGSTRAND_SIMD` names vector instructions that are not there.
-    pub fn cpu_alone(&self, command: &str) -> anyhow::Result<Level> {
-        let refused = |expected: &str, found: String| {
-            Usage(format!("{command} computes on the CPU alone so far: expected {expected}, found {found}"))
-        };
-        if matches!(self.device, Device::Cuda(_) | Device::EveryCuda) {
-            return Err(refused("--device cpu or auto", self.device.to_string()).into());
-        }
-        if self.precision != Precision::F32 {
-            return Err(refused("--precision f32", self.precision.to_string()).into());
-        }
-        Ok(Level::detect()?)
+    /// As [`processor`](Self::processor).
+    pub fn training_processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
+        Chosen::of_rank(&self.device, self.precision, (Some(&checkpoint.config), Purpose::Training), 0)
     }
 }
 

@@ -5,7 +5,6 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use longstrand_kernels::simd::Level;
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_pretrain::finetune::{
     Application, ClassWeights, FineTuneError, FineTuned, FineTuning, Input, Method, Optimization, Strands, TaskKind,
@@ -17,6 +16,7 @@ use crate::args::{GeneralOptions, ModelArgs, load_model};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::Memory;
+use crate::machine::processor::Chosen;
 use crate::progress::Progress;
 use crate::shown::Shown;
 
@@ -42,7 +42,7 @@ predictions.parquet. Measures are printed as a table.",
   longstrand finetune --train train.tsv.gz --test test.tsv.gz --head-only -o tuned
   longstrand finetune --train train.tsv --valid valid.tsv --test test.tsv --epochs 5 --lr 1e-4 -o tuned
   longstrand finetune --train peaks.tsv --genome genome.fa --folds 5 --head-only -o folds
-  longstrand finetune --train expression.tsv --task regression -o tuned
+  longstrand finetune --train expression.tsv --task regression --device cuda --precision bf16 -o tuned
   longstrand finetune --train train.tsv --max-length 100000 -o tuned --dry-run
   longstrand finetune --apply tuned --test new.tsv -o predicted"
 )]
@@ -149,28 +149,30 @@ struct TrainingArgs {
 /// # Errors
 ///
 /// - Options that make no sense, or not with the model.
+/// - The device cannot be used, or fails.
 /// - The model, a table or the genome cannot be read.
 /// - The output exists or cannot be written.
 /// - It would take more memory than there is.
 /// - Ctrl-C.
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
-    let level = options.model.cpu_alone("finetune")?;
     if options.dry_run {
-        return describe(&options, level, general);
+        return describe(&options, general);
     }
-    let outputs = Outputs::new(&options.output, options.force, options.has_model())?;
     match &options.tables.apply {
-        Some(model) => apply(&options, model, level, outputs, general),
-        None => tune(&options, level, outputs, general),
+        Some(model) => apply(&options, model, general),
+        None => tune(&options, general),
     }
 }
 
-fn tune(options: &Options, level: Level, outputs: Outputs, general: &GeneralOptions) -> anyhow::Result<()> {
+fn tune(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
+    let chosen = options.processor(&checkpoint)?;
+    let outputs = options.outputs()?;
     let job = options.job(&checkpoint, general);
+    chosen.tell(general);
     let started = Instant::now();
-    let tuned = watched(general, &outputs, |shown| job.run(&checkpoint, level, shown))?;
-    outputs.write_tuned(&tuned, &job, &checkpoint)?;
+    let tuned = watched(general, &outputs, |shown| job.run(&checkpoint, &chosen.processor, shown))?;
+    outputs.write_tuned(&tuned, &job, &checkpoint, &chosen.processor)?;
     if !general.quiet {
         say(&summary(&tuned, started.elapsed().as_secs_f64()));
     }
@@ -178,26 +180,23 @@ fn tune(options: &Options, level: Level, outputs: Outputs, general: &GeneralOpti
 }
 
 /// Prints what would be done.
-fn describe(options: &Options, level: Level, general: &GeneralOptions) -> anyhow::Result<()> {
+fn describe(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let checkpoint = options.model.load()?;
+    let chosen = options.processor(&checkpoint)?;
     let job = options.job(&checkpoint, general);
     let interrupt = Interrupt::listen(general.quiet)?;
     let progress = Progress::counting("sequences", general.quiet);
-    let plan = job.plan(&checkpoint, level, &Shown { progress: &progress, interrupt: &interrupt });
+    let plan = job.plan(&checkpoint, &chosen.processor, &Shown { progress: &progress, interrupt: &interrupt });
     progress.finish();
     let plan = plan.map_err(told)?;
-    write_stdout(plan::table(&plan).as_bytes())?;
+    write_stdout(plan::table(&plan, &chosen.shown).as_bytes())?;
     Ok(plan.check()?)
 }
 
-fn apply(
-    options: &Options,
-    model: &Path,
-    level: Level,
-    outputs: Outputs,
-    general: &GeneralOptions,
-) -> anyhow::Result<()> {
+fn apply(options: &Options, model: &Path, general: &GeneralOptions) -> anyhow::Result<()> {
     let (checkpoint, recipe) = (load_model(Some(model))?, recipe::read(model)?);
+    let chosen = options.model.processor(&checkpoint)?;
+    let outputs = options.outputs()?;
     let job = Application {
         table: options.tables.test.clone().expect("clap asks for it where there is no --train"),
         genome: options.tables.genome.clone(),
@@ -205,8 +204,9 @@ fn apply(
         recipe,
         threads: general.threads(),
     };
-    let measured = watched(general, &outputs, |shown| job.run(&checkpoint, level, shown))?;
-    outputs.write_applied(&measured, &job.recipe, &checkpoint)?;
+    chosen.tell(general);
+    let measured = watched(general, &outputs, |shown| job.run(&checkpoint, &chosen.processor, shown))?;
+    outputs.write_applied(&measured, &job.recipe, &checkpoint, &chosen.processor)?;
     write_stdout(outputs::measures_frame(&[measured]).to_tsv().as_bytes())
 }
 
@@ -238,6 +238,19 @@ impl Options {
     /// Whether a model is to be written.
     fn has_model(&self) -> bool {
         self.tables.apply.is_none() && self.tables.folds.is_none()
+    }
+
+    /// The place of the output, looked at before anything is computed.
+    fn outputs(&self) -> anyhow::Result<Outputs> {
+        Outputs::new(&self.output, self.force, self.has_model())
+    }
+
+    /// What the model is tuned on.
+    fn processor(&self, checkpoint: &Checkpoint) -> anyhow::Result<Chosen> {
+        match self.training.head_only {
+            true => self.model.processor(checkpoint),
+            false => self.model.training_processor(checkpoint),
+        }
     }
 
     fn genome_options(&self) -> GenomeOptions {

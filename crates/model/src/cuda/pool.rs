@@ -9,6 +9,7 @@ use longstrand_kernels::pool;
 use super::Piece;
 use super::executor::Executor;
 use super::host::SharedRows;
+use super::layout::Layout;
 use super::output::{Output, Streams};
 use crate::output::Tap;
 use crate::pooling::Pooling;
@@ -21,8 +22,8 @@ pub(super) struct Pools<'a> {
 }
 
 /// What a chunk has of spans.
-struct Met {
-    spans: Vec<pool::cuda::Span>,
+pub(super) struct Met {
+    pub(super) spans: Vec<pool::cuda::Span>,
     /// Of each sequence, the spans that end.
     ended: Vec<Range<usize>>,
     /// How many end.
@@ -35,16 +36,18 @@ impl<'a> Pools<'a> {
         assert!(alike, "poolings of one reduction");
         Self { poolings, open: BTreeMap::new() }
     }
+}
 
-    /// The spans that have positions of a chunk. Whatever is open of a sequence is of one span.
-    fn met(&self, streams: &Streams<'_>) -> Met {
-        let mut met = Met { spans: Vec::new(), ended: Vec::new(), vectors: 0 };
-        let chunk = streams.start as u64..(streams.start + streams.layout.len) as u64;
-        for (sequence, Pooling { spans, .. }) in self.poolings.iter().enumerate() {
+impl Met {
+    /// The spans that have positions of a chunk that begins at `start`. Whatever is open of a sequence is of one span.
+    pub(super) fn of(poolings: &[Pooling], start: usize, layout: Layout) -> Self {
+        let mut met = Self { spans: Vec::new(), ended: Vec::new(), vectors: 0 };
+        let chunk = start as u64..(start + layout.len) as u64;
+        for (sequence, Pooling { spans, .. }) in poolings.iter().enumerate() {
             let indices = spans.meeting(&chunk);
             let before = met.vectors;
             for span in indices.clone().map(|index| spans.get(index)) {
-                let row = |position: u64| sequence * streams.layout.stride + (position - chunk.start) as usize;
+                let row = |position: u64| sequence * layout.stride + (position - chunk.start) as usize;
                 let position = span.start.max(chunk.start);
                 let ends = (span.end <= chunk.end).then_some((met.vectors, span.end - span.start));
                 met.vectors += usize::from(ends.is_some());
@@ -71,7 +74,8 @@ impl<T: Real> Executor<T> {
         output: &mut Output<'_>,
     ) -> Result<(), CudaError> {
         let Some(pools) = &mut output.pools else { return Ok(()) };
-        let (d, met, reduction) = (self.config.d_model, pools.met(streams), pools.poolings[0].reduction);
+        let met = Met::of(pools.poolings, streams.start, streams.layout);
+        let (d, reduction) = (self.config.d_model, pools.poolings[0].reduction);
         if !pools.open.contains_key(&tap) {
             let open = |_| self.device.buffer(pools.poolings.len() * d);
             pools.open.insert(tap, streams.strands.iter().map(open).collect::<Result<_, _>>()?);

@@ -11,6 +11,8 @@ use crate::config::{Config, Directions, Head, Mamba2Config, MambaConfig, MixerCo
 use crate::pooling::Poolers;
 use crate::{Chunking, Model, Observer, Pooling, Reduction, Request, Spans, Tap, VectorObserver};
 
+pub(super) mod classify;
+
 /// One of each way to join directions, of each mixer and of each head.
 pub(super) const CASES: [&str; 19] = [
     "hf-mamba",

@@ -7,7 +7,7 @@ use longstrand_kernels::simd::Level;
 #[cfg(feature = "cuda")]
 use super::EngineError;
 #[cfg(feature = "cuda")]
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Weights;
 #[cfg(feature = "cuda")]
 use crate::config::Config;
 #[cfg(feature = "cuda")]
@@ -103,10 +103,10 @@ impl Gpus {
         names.join(" ")
     }
 
-    /// The checkpoint's model on each device.
-    pub(super) fn models(&self, checkpoint: &Checkpoint) -> Result<Vec<CudaModel>, EngineError> {
+    /// A model on each device.
+    pub(super) fn models(&self, config: &Config, weights: &Weights) -> Result<Vec<CudaModel>, EngineError> {
         let model = |device: &Device| {
-            let model = CudaModel::new(device.clone(), self.arithmetic, checkpoint);
+            let model = CudaModel::of_weights(device.clone(), self.arithmetic, config.clone(), weights);
             model.map_err(|error| EngineError::of(device, &error))
         };
         self.devices.iter().map(model).collect()

@@ -25,9 +25,9 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.pass_bytes(chunking, length),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) if self.is_filled_by(length) => 0,
+            Kind::Cuda(..) if self.is_filled_by(length) => 0,
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => {
+            Kind::Cuda(..) => {
                 let values = self.width() + self.config().vocab_size;
                 (length as u64).saturating_mul((values * size_of::<f32>()) as u64)
             }
@@ -40,7 +40,7 @@ impl Engine {
         match &self.0 {
             Kind::Cpu(model) => model.window_bytes(chunking, length),
             #[cfg(feature = "cuda")]
-            Kind::Cuda(_) => {
+            Kind::Cuda(..) => {
                 let waiting = self.pass_bytes(chunking, usize::try_from(length).unwrap_or(usize::MAX));
                 waiting.saturating_add(WINDOW_COPIES.saturating_mul(length))
             }
@@ -60,7 +60,7 @@ impl Engine {
                 check(length, available, "memory", |length| model.window_bytes(chunking, length))
             }
             #[cfg(feature = "cuda")]
-            Kind::Cuda(models) => models.each().try_for_each(|model| {
+            Kind::Cuda(models, _) => models.each().try_for_each(|model| {
                 let device = model.device();
                 let free = device.free_bytes().ok().map(|free| free + device.memory().cached);
                 let bytes = |length: u64| model.pass_bytes(length.min(LONGEST_WINDOW) as usize);

@@ -3,10 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::checkpoint::Checkpoint;
 use longstrand_model::config::Head;
-use longstrand_model::{Model, Watch};
+use longstrand_model::{Engine, Processor, Watch};
 use longstrand_seq::GenomeOptions;
 use longstrand_seq::labelled::Labels;
 
@@ -14,7 +13,7 @@ use super::data::{Example, Table, open_genome};
 use super::error::FineTuneError;
 use super::job::Measured;
 use super::lanes::Lanes;
-use super::predict::{Passes, Progress, Recipe, measures, predictions};
+use super::predict::{Passes, Progress, Recipe, check_gpu, measures, predictions};
 use super::settings::Strands;
 
 /// A tuned model on another table.
@@ -39,8 +38,14 @@ impl Application {
     ///
     /// - the model has no classification head, or another number of outputs than the recipe;
     /// - the table or the genome cannot be used;
+    /// - a device fails, or has not enough memory;
     /// - the watch stops the run, or there are no threads.
-    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Measured, FineTuneError> {
+    pub fn run(
+        &self,
+        checkpoint: &Checkpoint,
+        processor: &Processor,
+        watch: &dyn Watch,
+    ) -> Result<Measured, FineTuneError> {
         let (expected, name) = (self.recipe.task.outputs(), &checkpoint.name);
         match checkpoint.config.head {
             Head::SequenceClassification { n_labels, .. } if n_labels == expected => {}
@@ -59,7 +64,10 @@ impl Application {
         let passes = Passes { vocabulary, both, lanes: &lanes, progress: &progress };
         let examples: Vec<&Example> = table.examples.iter().collect();
         let targets = table.is_labelled().then(|| table.targets(&recipe.task)).transpose()?;
-        let outputs = passes.outputs(&Model::new(Cpu::new(level), checkpoint), &examples)?;
+        let model = Engine::new(processor, checkpoint)?;
+        let longest = examples.iter().map(|example| example.ids.len()).max().unwrap_or_default();
+        check_gpu(&model, longest).map_err(|excess| FineTuneError::GpuMemory { longest, excess })?;
+        let outputs = passes.outputs(&model, &examples)?;
         let predictions = predictions(&recipe.task, &examples, &outputs);
         let measures = targets.map(|targets| measures(&predictions, &targets));
         Ok(Measured { part: "test".into(), predictions, measures })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use longstrand_model::checkpoint::SaveError;
 use longstrand_model::config::ConfigError;
+use longstrand_model::{EngineError, Excess};
 use longstrand_seq::labelled::LabelledError;
 use rayon::ThreadPoolBuildError;
 
@@ -54,6 +55,15 @@ pub enum FineTuneError {
         /// What would help.
         advice: String,
     },
+    /// The longest sequence takes more of a GPU's memory than there is.
+    GpuMemory {
+        /// Bases of the sequence.
+        longest: usize,
+        /// What it takes, and what would fit.
+        excess: Excess,
+    },
+    /// A device computes nothing, or nothing more.
+    Engine(EngineError),
     /// The model cannot be written.
     Save(SaveError),
     /// The gradients are no longer finite.
@@ -90,6 +100,16 @@ impl fmt::Display for FineTuneError {
                 let (needed, available) = (gib(needed), gib(available));
                 write!(f, "tuning takes about {needed:.1} GiB of memory, and {available:.1} are available; {advice}")
             }
+            Self::GpuMemory { longest, excess: Excess { needed, available, longest: fitting, memory } } => {
+                let gib = |bytes: &u64| *bytes as f64 / f64::from(1 << 30);
+                let (needed, available) = (gib(needed), gib(available));
+                write!(
+                    f,
+                    "a sequence of {longest} bases takes about {needed:.1} GiB of {memory}, and {available:.1} are available; \
+                     set --max-length to {fitting} or less"
+                )
+            }
+            Self::Engine(error) => error.fmt(f),
             Self::Save(error) => error.fmt(f),
             Self::Diverged { step, epoch } => {
                 write!(f, "the loss is no number at step {step}, in epoch {epoch}; a smaller --lr may help")
@@ -106,6 +126,7 @@ impl Error for FineTuneError {
             Self::Table(error) => error.source(),
             Self::Genome(error) => error.source(),
             Self::Config(error) => Some(error),
+            Self::Engine(error) => error.source(),
             Self::Save(error) => error.source(),
             Self::Threads(error) => Some(error),
             _ => None,
@@ -127,6 +148,7 @@ from! {
     LabelledError => Table,
     longstrand_seq::Error => Genome,
     ConfigError => Config,
+    EngineError => Engine,
     SaveError => Save,
     ThreadPoolBuildError => Threads,
 }

@@ -1,12 +1,19 @@
 //! All parameters of a model with its head.
 
-use std::ops::Range;
+mod cpu;
+#[cfg(feature = "cuda")]
+mod gpu;
 
-use longstrand_kernels::{Cpu, simd::Level};
+use std::borrow::Cow;
+
 use longstrand_model::checkpoint::{TensorSpec, Weights};
 use longstrand_model::config::Config;
-use longstrand_model::train::{Gradients, TrainScratch, Trainee};
-use longstrand_model::{Chunking, Model};
+use longstrand_model::{Engine, Processor};
+
+use cpu::CpuLearner;
+pub(super) use cpu::GROUPS;
+#[cfg(feature = "cuda")]
+use gpu::GpuLearner;
 
 use super::data::{Part, oriented};
 use super::deal::shuffled;
@@ -14,12 +21,9 @@ use super::error::FineTuneError;
 use super::job::{Best, Epoch};
 use super::predict::{Passes, mean_loss};
 use super::settings::{Method, Optimization};
-use super::task::{ClassWeights, Task};
+use super::task::{ClassWeights, Target, Task};
 use crate::optimizer::{AdamW, clip_factor, global_norm};
 use crate::random::{Draws, Purpose};
-
-/// Groups that a batch is split into, each with gradients of its own.
-pub(super) const GROUPS: usize = 8;
 
 /// How a model is tuned.
 pub(super) struct FullFit<'a> {
@@ -27,7 +31,7 @@ pub(super) struct FullFit<'a> {
     pub(super) class_weights: ClassWeights,
     pub(super) optimization: &'a Optimization,
     pub(super) seed: u64,
-    pub(super) level: Level,
+    pub(super) processor: &'a Processor,
     pub(super) config: &'a Config,
     pub(super) passes: &'a Passes<'a>,
 }
@@ -38,11 +42,53 @@ pub(super) struct Full {
     pub(super) epochs: Vec<Epoch>,
 }
 
-/// A part of a batch, and what was learned from it.
-struct Group {
-    rows: Range<usize>,
-    gradients: Gradients<f32>,
+/// A sequence of a batch.
+struct Case<'a> {
+    ids: Cow<'a, [u8]>,
+    target: Target,
+    /// How much it counts.
+    weight: f64,
+    /// Its part of the batch's mean.
+    share: f64,
+}
+
+impl Case<'_> {
+    /// The weighted loss of the head's outputs, and the gradient of the batch's mean by them.
+    fn judge(&self, task: &Task, outputs: &[f64]) -> (f64, Vec<f64>) {
+        let loss = self.weight * task.loss(outputs, self.target);
+        (loss, task.d_outputs(outputs, self.target).into_iter().map(|d| d * self.share).collect())
+    }
+}
+
+/// The loss of a batch, summed by weight, and the gradients of its mean.
+struct Learned {
     loss: f64,
+    gradients: Weights,
+}
+
+/// What computes the gradients of batches.
+enum Learner {
+    Cpu(CpuLearner),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<GpuLearner>),
+}
+
+impl Learner {
+    fn new(fit: &FullFit<'_>, weights: &Weights) -> Self {
+        match fit.processor {
+            Processor::Cpu(level) => Self::Cpu(CpuLearner::new(*level, fit.config, weights)),
+            #[cfg(feature = "cuda")]
+            Processor::Cuda(gpus) => Self::Cuda(Box::new(GpuLearner::new(gpus, fit.config, weights))),
+        }
+    }
+
+    fn learn(&mut self, fit: &FullFit<'_>, weights: &Weights, cases: &[Case<'_>]) -> Result<Learned, FineTuneError> {
+        match self {
+            Self::Cpu(learner) => learner.learn(fit, weights, cases),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(learner) => learner.learn(fit, weights, cases),
+        }
+    }
 }
 
 /// An epoch's sequences in their order.
@@ -68,20 +114,18 @@ impl FullFit<'_> {
         let specs = TensorSpec::all(self.config);
         let shapes = specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice()));
         let mut optimizer = AdamW::new(optimization.adamw(), shapes);
-        let mut groups: Vec<Group> = (0..GROUPS)
-            .map(|_| Group { rows: 0..0, gradients: Gradients::new(self.config, &weights), loss: 0.0 })
-            .collect();
+        let mut learner = Learner::new(self, &weights);
         let mut best = Best::new(weights.clone());
         best.offer(valid_loss, || weights.clone());
         let mut epochs = Vec::new();
         for epoch in 0..optimization.epochs {
             let places = shuffled(train.len(), self.seed, Purpose::Order, epoch);
             let order = Order { epoch, places: &places, weights: &counts };
-            let loss = self.epoch(&mut weights, &mut optimizer, &mut groups, train, &order)?;
+            let loss = self.epoch(&mut weights, &mut optimizer, &mut learner, train, &order)?;
             let valid_loss = match valid.len() {
                 0 => None,
                 _ => {
-                    let model = Model::of_weights(Cpu::new(self.level), self.config.clone(), &weights);
+                    let model = Engine::of_weights(self.processor, self.config, &weights)?;
                     let outputs = passes.outputs(&model, &valid.examples)?;
                     Some(mean_loss(task, &outputs, valid, &valid_weights))
                 }
@@ -99,14 +143,15 @@ impl FullFit<'_> {
         &self,
         weights: &mut Weights,
         optimizer: &mut AdamW,
-        groups: &mut [Group],
+        learner: &mut Learner,
         train: &Part<'_>,
         order: &Order<'_>,
     ) -> Result<f64, FineTuneError> {
         let schedule = self.optimization.schedule(train.len());
         let mut loss = 0.0;
         for batch in order.places.chunks(self.optimization.batch) {
-            let (of_batch, gradients) = self.learn(weights, groups, train, batch, order)?;
+            let cases = self.cases(train, batch, order);
+            let Learned { loss: of_batch, gradients } = learner.learn(self, weights, &cases)?;
             let tensors = gradients.tensors();
             let norm = self.passes.lanes.together(|| global_norm(&tensors));
             if !norm.is_finite() || !of_batch.is_finite() {
@@ -120,59 +165,16 @@ impl FullFit<'_> {
         Ok(loss / order.weights.iter().sum::<f64>())
     }
 
-    /// The loss of a batch, summed by weight, and the gradients of its mean.
-    fn learn(
-        &self,
-        weights: &Weights,
-        groups: &mut [Group],
-        train: &Part<'_>,
-        batch: &[usize],
-        order: &Order<'_>,
-    ) -> Result<(f64, Weights), FineTuneError> {
-        let trainee = Trainee::new(Cpu::new(self.level), self.config, weights);
+    /// The sequences of a batch as they are read in an epoch.
+    fn cases<'a>(&self, train: &Part<'a>, batch: &[usize], order: &Order<'_>) -> Vec<Case<'a>> {
         let normaliser: f64 = batch.iter().map(|&place| order.weights[place]).sum();
-        let size = batch.len().div_ceil(GROUPS);
-        let used = batch.len().div_ceil(size);
-        for (i, group) in groups[..used].iter_mut().enumerate() {
-            group.rows = i * size..((i + 1) * size).min(batch.len());
-        }
-        let longest = batch.iter().map(|&place| train.examples[place].ids.len()).max().unwrap_or_default();
-        let jobs = groups[..used].iter_mut().collect();
-        let learn = |scratch: &mut TrainScratch<f32>, group: &mut Group| {
-            group.gradients.zero();
-            group.loss = 0.0;
-            for &place in &batch[group.rows.clone()] {
-                let share = order.weights[place] / normaliser;
-                self.learn_one(&trainee, scratch, group, train, place, order, share)?;
-            }
-            Ok(())
+        let case = |&place: &usize| Case {
+            ids: oriented(&train.examples[place].ids, self.is_turned(order.epoch, place), self.passes.vocabulary),
+            target: train.targets[place],
+            weight: order.weights[place],
+            share: order.weights[place] / normaliser,
         };
-        self.passes.lanes.each(jobs, longest, || trainee.scratch(), learn)?;
-        let (first, others) = groups[..used].split_first_mut().expect("a batch is not empty");
-        others.iter().for_each(|group| first.gradients.add(&group.gradients));
-        let loss = first.loss + others.iter().map(|group| group.loss).sum::<f64>();
-        Ok((loss, first.gradients.fold(self.config, weights)))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a sequence with its place in the batch and where its gradients go")]
-    fn learn_one(
-        &self,
-        trainee: &Trainee<Cpu>,
-        scratch: &mut TrainScratch<f32>,
-        group: &mut Group,
-        train: &Part<'_>,
-        place: usize,
-        order: &Order<'_>,
-        share: f64,
-    ) -> Result<(), FineTuneError> {
-        let (example, target) = (train.examples[place], train.targets[place]);
-        let ids = oriented(&example.ids, self.is_turned(order.epoch, place), self.passes.vocabulary);
-        let classified = trainee.classify(&ids, Chunking::Auto, scratch).expect("the model was given a head");
-        let outputs: Vec<f64> = classified.logits().iter().map(|&x| f64::from(x)).collect();
-        group.loss += order.weights[place] * self.task.loss(&outputs, target);
-        let d_outputs: Vec<f64> = self.task.d_outputs(&outputs, target).into_iter().map(|d| d * share).collect();
-        classified.backward(&d_outputs, &mut group.gradients);
-        self.passes.progress.passed(ids.len())
+        batch.iter().map(case).collect()
     }
 
     /// Whether a sequence is read from its other strand in an epoch.

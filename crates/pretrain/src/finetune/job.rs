@@ -3,10 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use longstrand_kernels::{Cpu, simd::Level};
 use longstrand_model::checkpoint::{Checkpoint, Weights};
 use longstrand_model::config::{ClassifierPooling, Config, Head};
-use longstrand_model::{Model, Watch};
+use longstrand_model::{Engine, Processor, Watch};
 use longstrand_seq::labelled::Labels;
 
 use super::data::{Example, Part, Table, open_genome};
@@ -134,8 +133,13 @@ impl FineTuning {
     /// # Errors
     ///
     /// - as [`Self::run`], but for what only a run meets
-    pub fn plan(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<TuningPlan, FineTuneError> {
-        Ok(self.prepare(checkpoint, level, watch)?.plan)
+    pub fn plan(
+        &self,
+        checkpoint: &Checkpoint,
+        processor: &Processor,
+        watch: &dyn Watch,
+    ) -> Result<TuningPlan, FineTuneError> {
+        Ok(self.prepare(checkpoint, processor, watch)?.plan)
     }
 
     /// Tunes a model, and predicts the validation and the test part.
@@ -144,16 +148,21 @@ impl FineTuning {
     ///
     /// - a number is out of bounds, or the model's dialect has no classification head;
     /// - a table or the genome cannot be used, or a part would be empty;
-    /// - it would take more memory than there is;
+    /// - it would take more memory than there is, or a device fails;
     /// - the loss is no number any more;
     /// - the watch stops the run, or there are no threads.
-    pub fn run(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<FineTuned, FineTuneError> {
-        let Prepared { tables, task, config, weights, plan } = self.prepare(checkpoint, level, watch)?;
+    pub fn run(
+        &self,
+        checkpoint: &Checkpoint,
+        processor: &Processor,
+        watch: &dyn Watch,
+    ) -> Result<FineTuned, FineTuneError> {
+        let Prepared { tables, task, config, weights, plan } = self.prepare(checkpoint, processor, watch)?;
         plan.check()?;
         let (lanes, progress) = (Lanes::new(self.threads)?, Progress::new(watch));
         let both = self.strands == Strands::Both && config.rcps.is_none();
         let passes = Passes { vocabulary: &checkpoint.vocabulary, both, lanes: &lanes, progress: &progress };
-        let run = Run { tuning: self, task: &task, config: &config, weights: &weights, level, passes: &passes };
+        let run = Run { tuning: self, task: &task, config: &config, weights: &weights, processor, passes: &passes };
         progress.expect(tables.all().map(|table| table.examples.len()).sum());
         let (epochs, parts, tuned) = match self.input {
             Input::Files { .. } => run.files(&tables)?,
@@ -167,7 +176,12 @@ impl FineTuning {
         Ok(FineTuned { checkpoint, recipe, epochs, parts })
     }
 
-    fn prepare(&self, checkpoint: &Checkpoint, level: Level, watch: &dyn Watch) -> Result<Prepared, FineTuneError> {
+    fn prepare(
+        &self,
+        checkpoint: &Checkpoint,
+        processor: &Processor,
+        watch: &dyn Watch,
+    ) -> Result<Prepared, FineTuneError> {
         self.check()?;
         let tables = self.read(checkpoint, watch)?;
         let task = Task::of_table(self.kind, &tables.train)?;
@@ -179,7 +193,8 @@ impl FineTuning {
             table.targets(&task)?;
         }
         let all: Vec<&Table> = tables.all().collect();
-        let plan = TuningPlan::new(self, &all, &config, &weights, task.outputs(), level);
+        let model = Engine::of_weights(processor, &config, &weights)?;
+        let plan = TuningPlan::new(self, &all, &config, &weights, task.outputs(), &model);
         Ok(Prepared { tables, task, config, weights, plan })
     }
 
@@ -206,7 +221,7 @@ struct Run<'a> {
     config: &'a Config,
     /// Those it begins with.
     weights: &'a Weights,
-    level: Level,
+    processor: &'a Processor,
     passes: &'a Passes<'a>,
 }
 
@@ -214,10 +229,12 @@ type Outcome = (Vec<Epoch>, Vec<Measured>, Option<Weights>);
 
 impl Run<'_> {
     fn files(&self, tables: &Tables) -> Result<Outcome, FineTuneError> {
-        let hidden = |table: &Table| self.hidden(table);
+        let model = self.model(self.weights)?;
+        let hidden = |table: &Table| self.hidden(&model, table);
         let train_hidden = hidden(&tables.train)?;
         let valid_hidden = tables.valid.as_ref().map(hidden).transpose()?;
         let test_hidden = tables.test.as_ref().map(hidden).transpose()?;
+        drop(model);
         let part = |(table, hidden)| Part::of_table(table, hidden, self.task);
         let train = part((&tables.train, &train_hidden))?;
         let valid = tables.valid.as_ref().zip(valid_hidden.as_deref()).map(part).transpose()?;
@@ -238,7 +255,7 @@ impl Run<'_> {
     }
 
     fn folds(&self, table: &Table, count: usize) -> Result<Outcome, FineTuneError> {
-        let hidden = self.hidden(table)?;
+        let hidden = self.hidden(&self.model(self.weights)?, table)?;
         let all = Part::of_table(table, &hidden, self.task)?;
         if all.len() < 2 * count {
             let expected = format!("at least {} sequences for {count} folds", 2 * count);
@@ -256,9 +273,12 @@ impl Run<'_> {
         Ok((epochs, parts, None))
     }
 
-    fn hidden(&self, table: &Table) -> Result<Vec<Vec<f32>>, FineTuneError> {
-        let model = Model::of_weights(Cpu::new(self.level), self.config.clone(), self.weights);
-        self.passes.hidden(&model, &table.examples.iter().collect::<Vec<&Example>>())
+    fn model(&self, weights: &Weights) -> Result<Engine, FineTuneError> {
+        Ok(Engine::of_weights(self.processor, self.config, weights)?)
+    }
+
+    fn hidden(&self, model: &Engine, table: &Table) -> Result<Vec<Vec<f32>>, FineTuneError> {
+        self.passes.hidden(model, &table.examples.iter().collect::<Vec<&Example>>())
     }
 
     /// Takes a validation part out of a training part.
@@ -272,7 +292,7 @@ impl Run<'_> {
     }
 
     fn fit(&self, train: &Part<'_>, valid: &Part<'_>, seed: u64) -> Result<Fitted, FineTuneError> {
-        let Self { tuning, task, config, level, passes, .. } = *self;
+        let Self { tuning, task, config, processor, passes, .. } = *self;
         let class_weights = tuning.class_weights;
         let head = HeadFit { task, class_weights, optimization: &tuning.head, seed };
         let head = head.fit(train, valid, passes.progress)?;
@@ -284,7 +304,7 @@ impl Run<'_> {
         let counts = task.weights(&valid.targets, class_weights);
         let loss = (valid.len() > 0).then(|| mean_loss(task, &outputs, valid, &counts));
         passes.progress.expect(tuning.full.epochs as usize * (train.len() + valid.len()));
-        let full = FullFit { task, class_weights, optimization: &tuning.full, seed, level, config, passes };
+        let full = FullFit { task, class_weights, optimization: &tuning.full, seed, processor, config, passes };
         let full = full.fit(weights, loss, train, valid)?;
         Ok(Fitted { weights: full.weights, epochs: [head.epochs, full.epochs].concat() })
     }
@@ -294,8 +314,7 @@ impl Run<'_> {
             (Method::HeadOnly, Some(score)) => outputs_of(score, &part.hidden),
             _ => {
                 self.passes.progress.expect(part.len());
-                let model = Model::of_weights(Cpu::new(self.level), self.config.clone(), weights);
-                self.passes.outputs(&model, &part.examples)?
+                self.passes.outputs(&self.model(weights)?, &part.examples)?
             }
         };
         let predictions = predictions(self.task, &part.examples, &outputs);

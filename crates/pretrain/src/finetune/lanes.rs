@@ -1,7 +1,7 @@
 //! Threads that take sequences side by side, or work on one after another together.
 
-use std::sync::{Mutex, PoisonError};
-use std::{num::NonZeroUsize, thread};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{num::NonZeroUsize, thread, vec::IntoIter};
 
 use longstrand_model::Crew;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -50,24 +50,57 @@ impl Lanes {
             });
         }
         let lanes = &self.alone[..self.alone.len().min(jobs.len())];
-        let queue = Mutex::new((jobs.into_iter(), None));
-        let next = || {
-            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.1.is_some() { None } else { queue.0.next() }
-        };
-        let lane = || {
-            let mut state = state();
-            while let Some(job) = next() {
-                if let Err(error) = work(&mut state, job) {
-                    queue.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert(error);
-                }
-            }
-        };
+        let queue = Queue::new(jobs);
         thread::scope(|scope| {
             for pool in lanes {
-                scope.spawn(|| pool.install(lane));
+                scope.spawn(|| pool.install(|| queue.work_off(&state, &work)));
             }
         });
-        queue.into_inner().unwrap_or_else(PoisonError::into_inner).1.map_or(Ok(()), Err)
+        queue.result()
+    }
+
+    /// Does the jobs, each once, by so many threads that do little but wait for a device.
+    pub(super) fn waiting<J: Send, T>(
+        lanes: usize,
+        jobs: Vec<J>,
+        state: impl Fn() -> T + Sync,
+        work: impl Fn(&mut T, J) -> Result<(), FineTuneError> + Sync,
+    ) -> Result<(), FineTuneError> {
+        let threads = ThreadPoolBuilder::new().num_threads(lanes.min(jobs.len()).max(1)).build()?;
+        let queue = Queue::new(jobs);
+        threads.broadcast(|_| queue.work_off(&state, &work));
+        queue.result()
+    }
+}
+
+/// Jobs that threads take one by one, and the first error.
+struct Queue<J>(Mutex<(IntoIter<J>, Option<FineTuneError>)>);
+
+impl<J> Queue<J> {
+    fn new(jobs: Vec<J>) -> Self {
+        Self(Mutex::new((jobs.into_iter(), None)))
+    }
+
+    /// A thread's part: jobs until there is none, or one has failed.
+    fn work_off<T>(&self, state: impl Fn() -> T, work: impl Fn(&mut T, J) -> Result<(), FineTuneError>) {
+        let mut state = state();
+        while let Some(job) = self.next() {
+            if let Err(error) = work(&mut state, job) {
+                self.lock().1.get_or_insert(error);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<J> {
+        let mut queue = self.lock();
+        if queue.1.is_some() { None } else { queue.0.next() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (IntoIter<J>, Option<FineTuneError>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn result(self) -> Result<(), FineTuneError> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).1.map_or(Ok(()), Err)
     }
 }

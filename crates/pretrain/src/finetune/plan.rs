@@ -2,17 +2,17 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use longstrand_kernels::{Cpu, backend::Precision, simd::Level};
+use longstrand_kernels::backend::Precision;
 use longstrand_model::checkpoint::Weights;
 use longstrand_model::config::Config;
 use longstrand_model::train::TrainMemory;
-use longstrand_model::{Chunking, Model};
+use longstrand_model::{Chunking, Engine, Excess};
 
 use super::data::Table;
 use super::error::FineTuneError;
 use super::full::GROUPS;
 use super::lanes::Lanes;
-use super::predict::AT_A_TIME;
+use super::predict::{AT_A_TIME, check_gpu, waiting};
 use super::settings::{FineTuning, Method};
 use crate::train::PlannedMemory;
 
@@ -44,6 +44,8 @@ pub struct TuningPlan {
     head_only: u64,
     /// Bytes of memory that may be used, where that is known.
     pub available_memory: Option<u64>,
+    /// Why the longest sequence does not fit on a GPU.
+    excess: Option<Excess>,
 }
 
 impl TuningPlan {
@@ -54,16 +56,15 @@ impl TuningPlan {
         config: &Config,
         weights: &Weights,
         outputs: usize,
-        level: Level,
+        model: &Engine,
     ) -> Self {
         let examples = || tables.iter().flat_map(|table| &table.examples);
         let longest = examples().map(|example| example.ids.len()).max().unwrap_or_default();
         let hidden = FLOAT * config.d_model as u64;
-        let needs = Needs { tuning, config, longest, parameters: weights.parameter_count() };
-        let model = Model::of_weights(Cpu::new(level), config.clone(), weights);
+        let needs = Needs { tuning, model, longest, parameters: weights.parameter_count() };
         let jobs = examples().count().div_ceil(AT_A_TIME);
         let (passes, steps) = (needs.at_a_time(jobs), needs.at_a_time(needs.groups()));
-        let in_passes = needs.passes(&model, passes);
+        let in_passes = needs.passes(passes);
         let (at_a_time, memory) = match tuning.method {
             Method::HeadOnly => (passes, in_passes),
             Method::Full => (steps, in_passes.or_more(needs.steps(steps))),
@@ -79,8 +80,9 @@ impl TuningPlan {
             at_a_time,
             sequences,
             memory,
-            head_only: sequences + needs.passes(&model, 1).total(),
+            head_only: sequences + needs.passes(1).total(),
             available_memory: tuning.available_memory,
+            excess: check_gpu(model, longest).err(),
         }
     }
 
@@ -95,6 +97,9 @@ impl TuningPlan {
     ///
     /// - there is not; the message names what would help
     pub fn check(&self) -> Result<(), FineTuneError> {
+        if let Some(excess) = self.excess {
+            return Err(FineTuneError::GpuMemory { longest: self.longest, excess });
+        }
         match self.available_memory {
             Some(available) if self.total() > available => {
                 Err(FineTuneError::Memory { needed: self.total(), available, advice: self.advice(available) })
@@ -121,7 +126,7 @@ impl TuningPlan {
 /// What stages of a run take.
 struct Needs<'a> {
     tuning: &'a FineTuning,
-    config: &'a Config,
+    model: &'a Engine,
     longest: usize,
     parameters: u64,
 }
@@ -133,27 +138,35 @@ impl Needs<'_> {
         batch.div_ceil(batch.div_ceil(GROUPS))
     }
 
+    /// Sequences whose working memory is the host's at a time. All that wait for a GPU count as one.
     fn at_a_time(&self, jobs: usize) -> usize {
-        Lanes::at_a_time(self.tuning.threads, jobs, self.longest)
+        if self.model.gathers() { 1 } else { Lanes::at_a_time(self.tuning.threads, jobs, self.longest) }
     }
 
-    /// Passes over all sequences, without gradients: the weights as loaded, with their head, and made ready.
-    fn passes(&self, model: &Model<Cpu>, at_a_time: usize) -> PlannedMemory {
+    /// Passes over all sequences, without gradients: the weights as loaded, with their head, and made ready. Of a sequence
+    /// that waits for a GPU there are its ids, twice, and its vector.
+    fn passes(&self, at_a_time: usize) -> PlannedMemory {
+        let windows = match waiting(self.model, self.longest) {
+            Some(lanes) => lanes as u64 * (2 * self.longest as u64 + FLOAT * self.model.width() as u64),
+            None => at_a_time as u64 * self.model.pass_bytes(Chunking::Auto, self.longest),
+        };
         PlannedMemory {
             state: 2 * FLOAT * self.parameters,
-            windows: at_a_time as u64 * model.pass_bytes(Chunking::Auto, self.longest),
+            windows,
             passing: FLOAT * self.parameters,
             ..PlannedMemory::default()
         }
     }
 
-    /// Steps: beside the weights as loaded and with their head those that move, the best so far and two moments.
+    /// Steps: beside the weights as loaded and with their head those that move, the best so far and two moments. Of a GPU one
+    /// set of gradients is brought to the host.
     fn steps(&self, at_a_time: usize) -> PlannedMemory {
-        let train = TrainMemory::of::<f32>(self.config, Precision::Full, Chunking::Auto, self.longest);
+        let train = TrainMemory::of::<f32>(self.model.config(), Precision::Full, Chunking::Auto, self.longest);
+        let (scratches, sets) = if self.model.gathers() { (0, 2) } else { (at_a_time as u64, GROUPS as u64) };
         PlannedMemory {
             state: 6 * FLOAT * self.parameters,
-            windows: at_a_time as u64 * train.scratch(),
-            gradients: GROUPS as u64 * train.gradients,
+            windows: scratches * train.scratch(),
+            gradients: sets * train.gradients,
             passing: train.weights + FLOAT * self.parameters,
             ..PlannedMemory::default()
         }
@@ -162,6 +175,7 @@ impl Needs<'_> {
 
 #[cfg(test)]
 mod tests {
+    use longstrand_kernels::simd::Level;
     use longstrand_seq::Vocabulary;
 
     use super::super::data::Example;
@@ -191,7 +205,8 @@ mod tests {
             threads: NonZeroUsize::new(threads).unwrap(),
             available_memory,
         };
-        TuningPlan::new(&tuning, &[&table], &config, &weights, 2, Level::widest())
+        let model = Engine::of_weights(&Level::widest().into(), &config, &weights).unwrap();
+        TuningPlan::new(&tuning, &[&table], &config, &weights, 2, &model)
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What a model makes of sequences: hidden states for a head, or a head's outputs.
 
+use std::cmp::Reverse;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use longstrand_kernels::{Cpu, Rows};
-use longstrand_model::{Chunking, Model, Observer, Request, Scratch, Tap, Watch};
+use longstrand_kernels::Rows;
+use longstrand_model::{Chunking, Engine, Excess, Observer, Pooling, Request, Scratch, Tap, VectorObserver, Watch};
 use longstrand_seq::Vocabulary;
 
 use super::data::{Example, Part, oriented};
@@ -87,79 +89,125 @@ pub(super) struct Passes<'a> {
 
 impl Passes<'_> {
     /// Final hidden states averaged over positions and strands, `[D]` of each sequence: what `score` is multiplied by.
-    pub(super) fn hidden(&self, model: &Model<Cpu>, examples: &[&Example]) -> Result<Vec<Vec<f32>>, FineTuneError> {
+    pub(super) fn hidden(&self, model: &Engine, examples: &[&Example]) -> Result<Vec<Vec<f32>>, FineTuneError> {
         self.each(model, examples, |ids, scratch| {
-            let mut sums = Sums { sums: vec![0.0; model.width()], watch: self.progress.watch };
+            let mut sums = Sums { sums: vec![0.0; model.width()], rows: 0, watch: self.progress.watch };
             let request = Request { taps: &[Tap::Last], logits: false };
-            if model.encode(ids, Chunking::Auto, &request, scratch, &mut sums).is_break() {
-                return Err(FineTuneError::Cancelled);
+            let mean = Pooling::mean(0..ids.len() as u64);
+            // On a CPU nothing is rounded to f32 before halves are added.
+            let flow = match model.gathers() {
+                true => model.pool(ids, Chunking::Auto, request.taps, &mean, scratch, &mut sums),
+                false => model.encode(ids, Chunking::Auto, &request, scratch, &mut sums),
+            };
+            match flow {
+                ControlFlow::Continue(()) => Ok(sums.mean(model.config().d_model)),
+                ControlFlow::Break(()) => Err(stopped(model)),
             }
-            Ok(sums.mean(ids.len(), model.config().d_model))
         })
     }
 
     /// The outputs of the model's head.
-    pub(super) fn outputs(&self, model: &Model<Cpu>, examples: &[&Example]) -> Result<Vec<Vec<f64>>, FineTuneError> {
-        let outputs = self.each(model, examples, |ids, scratch| {
-            let logits = model.classify(ids, Chunking::Auto, scratch).expect("the model was given a head");
-            Ok(logits)
-        })?;
+    pub(super) fn outputs(&self, model: &Engine, examples: &[&Example]) -> Result<Vec<Vec<f64>>, FineTuneError> {
+        let outputs =
+            self.each(model, examples, |ids, scratch| match model.classify(ids, Chunking::Auto, scratch) {
+                ControlFlow::Continue(logits) => Ok(logits.expect("the model was given a head")),
+                ControlFlow::Break(()) => Err(stopped(model)),
+            })?;
         Ok(outputs.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect())
     }
 
     /// The mean over strands of what is made of each.
+    ///
+    /// A GPU passes those of one length together, so they come to it by their lengths, the longest first.
     fn each(
         &self,
-        model: &Model<Cpu>,
+        model: &Engine,
         examples: &[&Example],
         make: impl Fn(&[u8], &mut Scratch<f32>) -> Result<Vec<f32>, FineTuneError> + Sync,
     ) -> Result<Vec<Vec<f32>>, FineTuneError> {
         let mut made = vec![Vec::new(); examples.len()];
-        let jobs = examples.chunks(AT_A_TIME).zip(made.chunks_mut(AT_A_TIME)).collect();
+        let mut rows: Vec<(&Example, &mut Vec<f32>)> = examples.iter().copied().zip(&mut made).collect();
         let longest = examples.iter().map(|example| example.ids.len()).max().unwrap_or_default();
-        self.lanes.each(
-            jobs,
-            longest,
-            || model.scratch(),
-            |scratch, (examples, made): (&[&Example], &mut [Vec<f32>])| {
-                for (example, made) in examples.iter().zip(made) {
-                    *made = make(&example.ids, scratch)?;
-                    if self.both {
-                        let other = make(&oriented(&example.ids, true, self.vocabulary), scratch)?;
-                        made.iter_mut().zip(other).for_each(|(x, y)| *x = 0.5 * (*x + y));
-                    }
-                    self.progress.passed(example.ids.len())?;
+        let work = |scratch: &mut Scratch<f32>, rows: &mut [(&Example, &mut Vec<f32>)]| {
+            for (example, made) in rows {
+                **made = make(&example.ids, scratch)?;
+                if self.both {
+                    let other = make(&oriented(&example.ids, true, self.vocabulary), scratch)?;
+                    made.iter_mut().zip(other).for_each(|(x, y)| *x = 0.5 * (*x + y));
                 }
-                Ok(())
-            },
-        )?;
+                self.progress.passed(example.ids.len())?;
+            }
+            Ok(())
+        };
+        match waiting(model, longest) {
+            Some(lanes) => {
+                rows.sort_by_key(|(example, _)| Reverse(example.ids.len()));
+                Lanes::waiting(lanes, rows.chunks_mut(1).collect(), || model.scratch(), work)?;
+            }
+            None => self.lanes.each(rows.chunks_mut(AT_A_TIME).collect(), longest, || model.scratch(), work)?,
+        }
         Ok(made)
     }
 }
 
-/// Adds up hidden states, `[D]`, or of an equivariant model `[2 D]`.
+/// How many sequences wait for a GPU at a time where the longest one is so long; nothing of a CPU.
+pub(super) fn waiting(model: &Engine, longest: usize) -> Option<usize> {
+    model.gathers().then(|| match model.lanes(longest, usize::MAX, NonZeroUsize::MIN) {
+        longstrand_model::Lanes::SideBySide(lanes) => lanes.get(),
+        longstrand_model::Lanes::Together => 1,
+    })
+}
+
+/// Refuses sequences of which the longest takes more of a GPU's memory than there is.
+pub(super) fn check_gpu(model: &Engine, longest: usize) -> Result<(), Excess> {
+    model.check_window(Chunking::Auto, longest as u64, None)
+}
+
+/// Why a pass broke off.
+fn stopped(model: &Engine) -> FineTuneError {
+    model.failure().map_or(FineTuneError::Cancelled, FineTuneError::Engine)
+}
+
+/// Adds up hidden states or means of them, `[D]`, or of an equivariant model `[2 D]`.
 struct Sums<'a> {
     sums: Vec<f64>,
+    /// How many there are.
+    rows: usize,
     watch: &'a dyn Watch,
 }
 
 impl Sums<'_> {
-    /// The mean over positions and halves. The second half has its channels reversed.
-    fn mean(&self, len: usize, d_model: usize) -> Vec<f32> {
+    fn add(&mut self, rows: Rows<'_, f32>) {
+        self.rows += rows.len();
+        for t in 0..rows.len() {
+            self.sums.iter_mut().zip(rows.row(t)).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+    }
+
+    /// The mean over rows and halves. The second half has its channels reversed.
+    fn mean(&self, d_model: usize) -> Vec<f32> {
         let (first, second) = self.sums.split_at(d_model);
-        let len = len as f64;
+        let rows = self.rows as f64;
         match second {
-            [] => first.iter().map(|sum| (sum / len) as f32).collect(),
-            second => first.iter().zip(second.iter().rev()).map(|(a, b)| ((a + b) / (2.0 * len)) as f32).collect(),
+            [] => first.iter().map(|sum| (sum / rows) as f32).collect(),
+            second => first.iter().zip(second.iter().rev()).map(|(a, b)| ((a + b) / (2.0 * rows)) as f32).collect(),
         }
     }
 }
 
 impl Observer<f32> for Sums<'_> {
     fn hidden(&mut self, _: Tap, _: u64, rows: Rows<'_, f32>) {
-        for t in 0..rows.len() {
-            self.sums.iter_mut().zip(rows.row(t)).for_each(|(sum, &x)| *sum += f64::from(x));
-        }
+        self.add(rows);
+    }
+
+    fn advanced(&mut self, _: u64) -> ControlFlow<()> {
+        self.watch.flow()
+    }
+}
+
+impl VectorObserver for Sums<'_> {
+    fn vectors(&mut self, _: Tap, _: usize, rows: Rows<'_, f32>) {
+        self.add(rows);
     }
 
     fn advanced(&mut self, _: u64) -> ControlFlow<()> {

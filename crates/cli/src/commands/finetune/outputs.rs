@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use longstrand_kernels::simd::Level;
+use longstrand_model::Processor;
 use longstrand_model::checkpoint::{Checkpoint, Existing as ExistingModel, NewFolder};
 use longstrand_pretrain::finetune::{
     ClassWeights, Epoch, FineTuned, FineTuning, Measured, Method, Optimization, Prediction, Recipe, Task,
@@ -48,7 +48,13 @@ impl Outputs {
     }
 
     /// Writes what a fine-tuning gave.
-    pub(super) fn write_tuned(self, tuned: &FineTuned, job: &FineTuning, base: &Checkpoint) -> anyhow::Result<()> {
+    pub(super) fn write_tuned(
+        self,
+        tuned: &FineTuned,
+        job: &FineTuning,
+        base: &Checkpoint,
+        processor: &Processor,
+    ) -> anyhow::Result<()> {
         let mut metrics = recipe::to_json(&tuned.recipe);
         metrics.insert("model".into(), model(base));
         metrics.insert("settings".into(), settings(job));
@@ -58,29 +64,36 @@ impl Outputs {
         }
         metrics.insert("epochs".into(), tuned.epochs.iter().map(epoch).collect());
         let frame = predictions_frame(&tuned.recipe.task, &tuned.parts);
-        self.write(&metrics, &frame, base, tuned.checkpoint.as_ref().map(|checkpoint| (checkpoint, &tuned.recipe)))
+        let model = tuned.checkpoint.as_ref().map(|checkpoint| (checkpoint, &tuned.recipe));
+        self.write(&metrics, &frame, (base, processor), model)
     }
 
     /// Writes what a tuned model says of a table.
-    pub(super) fn write_applied(self, measured: &Measured, recipe: &Recipe, model: &Checkpoint) -> anyhow::Result<()> {
+    pub(super) fn write_applied(
+        self,
+        measured: &Measured,
+        recipe: &Recipe,
+        model: &Checkpoint,
+        processor: &Processor,
+    ) -> anyhow::Result<()> {
         let mut metrics = recipe::to_json(recipe);
         metrics.insert("model".into(), self::model(model));
         metrics.insert("parts".into(), Value::from(vec![part(measured)]));
         let frame = predictions_frame(&recipe.task, std::slice::from_ref(measured));
-        self.write(&metrics, &frame, model, None)
+        self.write(&metrics, &frame, (model, processor), None)
     }
 
     fn write(
         self,
         metrics: &Map<String, Value>,
         predictions: &Frame,
-        of: &Checkpoint,
+        (of, processor): (&Checkpoint, &Processor),
         tuned: Option<(&Checkpoint, &Recipe)>,
     ) -> anyhow::Result<()> {
         let text = |object: &Map<String, Value>| serde_json::to_string_pretty(object).map(|text| text + "\n");
         let of = tuned.map_or(of, |(checkpoint, _)| checkpoint);
         let mut identity = vec![("longstrand.command".to_owned(), "finetune".to_owned())];
-        identity.extend(of.provenance(&Level::detect()?.into()));
+        identity.extend(of.provenance(processor));
         let parquet = |folder: &Path, existing| {
             let destination = Destination::from_path(folder.join(PREDICTIONS));
             predictions.write_parquet(&destination, existing, identity)

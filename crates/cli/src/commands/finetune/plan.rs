@@ -4,8 +4,8 @@ use longstrand_pretrain::finetune::{Method, TuningPlan};
 
 use crate::machine::memory::format_memory;
 
-/// What would be done, in a table.
-pub(super) fn table(plan: &TuningPlan) -> String {
+/// What would be done on a device, in a table.
+pub(super) fn table(plan: &TuningPlan, device: &str) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
     rows.extend(plan.tables.iter().map(|(path, count)| ("table", format!("{}: {count} sequences", path.display()))));
     let tuned = match plan.method {
@@ -18,6 +18,7 @@ pub(super) fn table(plan: &TuningPlan) -> String {
         ("outputs", plan.outputs.to_string()),
         ("parameters", plan.parameters.to_string()),
         ("tuned", tuned.into()),
+        ("device", device.into()),
         ("threads", plan.threads.to_string()),
         ("memory", format!("about {}", format_memory(plan.total()))),
         ("", format!("{} sequences and their hidden states", format_memory(plan.sequences))),

@@ -1,4 +1,4 @@
-//! The loss of sequences, and the way back through the head and the final norm.
+//! The loss of a language model, and the way back through its head and the final norm.
 
 use std::ops::Range;
 
@@ -7,8 +7,7 @@ use longstrand_kernels::cross_entropy::cuda::{self as cross_entropy, Targets};
 use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
 
-use super::norm::{NormBackward, NormPlace};
-use super::pass::{Cut, Trainer};
+use super::pass::{Cut, Objective, Trainer};
 use super::sums::add_gradient;
 use crate::cuda::layout::Layout;
 use crate::cuda::output::Streams;
@@ -24,35 +23,53 @@ struct Chunk<T: Real> {
     d_logits: Buffer<T>,
 }
 
-impl<T: Real> Trainer<T> {
-    /// Adds the loss to the sums, and gives the gradient of the streams behind the last layer, `[strands, columns, D]`.
-    pub(super) fn head(
+/// Σ weight · cross-entropy · `scale` over the positions of examples.
+pub(super) struct CrossEntropy<'a> {
+    pub(super) examples: &'a [Example<'a, f32>],
+    pub(super) scale: f64,
+}
+
+impl<T: Real> Objective<T> for CrossEntropy<'_> {
+    fn d_streams(
         &mut self,
-        group: &[Example<'_, f32>],
+        trainer: &mut Trainer<T>,
+        group: Range<usize>,
         cut: &Cut,
         streams: &Buffer<f32>,
-        scale: f64,
     ) -> Result<Buffer<f32>, CudaError> {
-        let (d, strands) = (self.executor.config.d_model, self.executor.strands());
-        let size = cut.of_strand.columns() * d;
-        let mut d_streams = self.executor.device.buffer::<f32>(strands * size)?;
+        let (d, strands) = (trainer.executor.config.d_model, trainer.executor.strands());
+        let mut d_streams = trainer.executor.device.buffer::<f32>(streams.len())?;
         for span in &cut.spans {
-            let (first, elements) = (span.start * d, cut.layout(span).used() * d);
-            let part = |strand: usize| strand * size + first..strand * size + first + elements;
+            let (layout, part) = (cut.layout(span), |strand: usize| cut.elements(strand, span, d));
             let views = (0..strands).map(|strand| streams.view().slice(part(strand)));
-            let chunk = self.loss(group, span, Streams::new(span.start, cut.layout(span), views), scale)?;
-            let mut d_hidden = self.executor.device.buffer::<T>(elements)?;
+            let of_chunk = Streams::new(span.start, layout, views);
+            let chunk = trainer.loss(&self.examples[group.clone()], span, of_chunk, self.scale)?;
+            let mut d_hidden = trainer.executor.device.buffer::<T>(layout.used() * d)?;
             for slot in 0..strands {
-                let strand = if strands == 1 { 0 } else { self.language_head().slots[slot] };
-                self.hidden(slot, strand, &chunk, &mut d_hidden)?;
-                let place = NormPlace::of(&self.sums.places.weights.norm_f);
-                let backward = NormBackward { norm: &self.executor.weights.norm_f, width: d, place };
-                let x = streams.view().slice(part(strand));
-                let d_x = d_streams.view_mut().slice(part(strand));
-                backward.run(chunk.layout, x, d_hidden.view(), d_x, Write::Set, &mut self.sums)?;
+                let strand = if strands == 1 { 0 } else { trainer.language_head().slots[slot] };
+                trainer.hidden(slot, strand, &chunk, &mut d_hidden)?;
+                let stream = streams.view().slice(part(strand));
+                let d_stream = d_streams.view_mut().slice(part(strand));
+                trainer.final_norm_backward(layout, stream, d_hidden.view(), d_stream)?;
             }
         }
         Ok(d_streams)
+    }
+}
+
+impl<T: Real> Trainer<T> {
+    /// # Panics
+    ///
+    /// Panics if the model has no language-model head, or labels and weights do not fit.
+    pub(super) fn check(&self, example: &Example<'_, f32>) {
+        assert!(self.executor.weights.head.is_some(), "the model has no language-model head");
+        assert_eq!(example.labels.len(), example.ids.len(), "as many labels as ids");
+        if let Some(weights) = example.weights {
+            assert_eq!(weights.len(), example.ids.len(), "as many weights as ids");
+        }
+        let vocabulary = self.executor.config.vocab_size;
+        let is_known = |&label: &u8| label == IGNORED || usize::from(label) < vocabulary;
+        assert!(example.labels.iter().all(is_known), "a label is not in the vocabulary");
     }
 
     fn language_head(&self) -> &Head<T> {

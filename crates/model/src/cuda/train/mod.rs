@@ -3,6 +3,7 @@
 //! As on a CPU the input of every layer is kept, in the type of the matrices, and everything else is computed again. The
 //! norms of a model in bf16 read the inputs as they are kept, forward and back. Gradients are f32 sums in a fixed order.
 
+mod classify;
 mod head;
 mod layer;
 mod mixer;
@@ -25,6 +26,8 @@ use crate::checkpoint::Weights;
 use crate::config::Config;
 use crate::train::{Example, Gradients, Loss};
 use crate::watch::Meter;
+use classify::Classification;
+use head::CrossEntropy;
 use pass::Trainer;
 
 /// A model on a GPU whose gradients can be computed, and the sums of them.
@@ -74,7 +77,7 @@ impl CudaTrainee {
     ///
     /// The device has not enough memory, or the driver refuses.
     pub fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
-        with!(&mut self.trainer, trainer => trainer.executor.update(weights))
+        with!(&mut self.trainer, trainer => trainer.update(weights))
     }
 
     /// Where it computes.
@@ -109,10 +112,41 @@ impl CudaTrainee {
         normaliser: f64,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
-        with!(&mut self.trainer, trainer => trainer.gradients(examples, normaliser, meter))
+        let sequences: Vec<&[u8]> = examples.iter().map(|example| example.ids).collect();
+        let scale = if normaliser == 0.0 { 0.0 } else { 1.0 / normaliser };
+        with!(&mut self.trainer, trainer => {
+            examples.iter().for_each(|example| trainer.check(example));
+            trainer.gradients(&sequences, &mut CrossEntropy { examples, scale }, meter)
+        })
     }
 
-    /// Adds the sums to those of the host, begins anew, and returns the loss of what was added up.
+    /// Classifies sequences of one length, as [`Trainee::classify`](crate::train::Trainee::classify) does, and adds the
+    /// gradients of a loss to the sums on the device. `d_logits` is given the logits of each sequence, by its place, in
+    /// order, and gives the gradient that the loss has by them. `meter` may break it off: then the sums are of no use.
+    ///
+    /// # Errors
+    ///
+    /// The device has not enough memory, or the driver refuses.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the model has no classification head, lengths differ, a sequence is empty, an id is not in the vocabulary, or
+    /// `d_logits` does not give one gradient for each label.
+    pub fn classify(
+        &mut self,
+        sequences: &[&[u8]],
+        d_logits: &mut dyn FnMut(usize, &[f64]) -> Vec<f64>,
+        meter: &mut Meter<'_>,
+    ) -> Result<ControlFlow<()>, CudaError> {
+        assert!(sequences.iter().all(|ids| !ids.is_empty()), "an empty sequence has no class");
+        let mut objective = Classification { d_logits };
+        with!(&mut self.trainer, trainer => {
+            assert!(trainer.score.is_some(), "the model has no classification head");
+            trainer.gradients(sequences, &mut objective, meter)
+        })
+    }
+
+    /// Adds the sums to those of the host, begins anew, and returns the loss of the examples that were added up.
     ///
     /// # Errors
     ///

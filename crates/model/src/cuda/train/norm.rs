@@ -5,6 +5,7 @@ use std::ops::Range;
 use longstrand_kernels::cuda::{CudaError, Real, View, ViewMut};
 use longstrand_kernels::{Write, norm};
 
+use super::pass::Trainer;
 use super::sums::Sums;
 use crate::checkpoint::NormWeights;
 use crate::cuda::layout::{Layout, parts};
@@ -55,5 +56,21 @@ impl NormBackward<'_> {
             norm::cuda::backward(&self.norm.params(), x, d_out, d_x, write, None, d_params)?;
         }
         Ok(())
+    }
+}
+
+impl<T: Real> Trainer<T> {
+    /// Sets the gradient of a chunk of a strand's last stream, given that of the final norm's output, all
+    /// `[used columns, D]`.
+    pub(super) fn final_norm_backward<O: Real>(
+        &mut self,
+        layout: Layout,
+        stream: View<'_, f32>,
+        d_hidden: View<'_, O>,
+        d_stream: ViewMut<'_, f32>,
+    ) -> Result<(), CudaError> {
+        let (norm, width) = (&self.executor.weights.norm_f, self.executor.config.d_model);
+        let place = NormPlace::of(&self.sums.places.weights.norm_f);
+        NormBackward { norm, width, place }.run(layout, stream, d_hidden, d_stream, Write::Set, &mut self.sums)
     }
 }

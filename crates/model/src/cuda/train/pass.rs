@@ -16,8 +16,9 @@ use crate::cuda::layout::{Layout, Stretch};
 use crate::cuda::mixer::{BranchState, tile};
 use crate::cuda::workspace::Workspace;
 use crate::encode::spans;
+use crate::head::Score;
 use crate::layer::Join;
-use crate::train::{Example, Gradients, IGNORED, Loss, WAY_BACK};
+use crate::train::{Gradients, Loss, WAY_BACK};
 use crate::watch::Meter;
 
 /// Bytes that the working memory of a chunk may take, and the part of the device's memory that it may.
@@ -33,6 +34,7 @@ pub(super) struct Trainer<T: Real> {
     pub(super) executor: Executor<T>,
     pub(super) sums: Sums,
     pub(super) loss: LossSums,
+    pub(super) score: Option<Score>,
     /// Columns of a chunk.
     pub(super) columns: usize,
     /// Bytes that trails may take.
@@ -66,6 +68,25 @@ impl Cut {
     pub(super) fn layout(&self, span: &Range<usize>) -> Layout {
         if self.spans.len() == 1 { self.of_strand } else { chunk_layout(span, self.chunk) }
     }
+
+    /// The elements of a strand's part of a chunk in streams of width `d`.
+    pub(super) fn elements(&self, strand: usize, span: &Range<usize>, d: usize) -> Range<usize> {
+        let start = (strand * self.of_strand.columns() + span.start) * d;
+        start..start + self.layout(span).used() * d
+    }
+}
+
+/// What is computed behind the last layer.
+pub(super) trait Objective<T: Real> {
+    /// Adds the gradients of the head and of the final norm for a group of the sequences, and gives that of the streams
+    /// behind the last layer, `[strands, columns, D]`.
+    fn d_streams(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        group: Range<usize>,
+        cut: &Cut,
+        streams: &Buffer<f32>,
+    ) -> Result<Buffer<f32>, CudaError>;
 }
 
 impl<T: Real> Trainer<T> {
@@ -79,8 +100,15 @@ impl<T: Real> Trainer<T> {
             loss: LossSums::new(&executor.device)?,
             columns: (fit / tile * tile).max(tile),
             room: (total / TRAILS) as usize,
+            score: Score::of_strands(&executor.config, weights),
             executor,
         })
+    }
+
+    /// Puts other weights in the place of these.
+    pub(super) fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
+        self.score = Score::of_strands(&self.executor.config, weights);
+        self.executor.update(weights)
     }
 
     /// How many sequences of a length a chunk has room for; none where one is longer.
@@ -99,53 +127,42 @@ impl<T: Real> Trainer<T> {
         Ok(loss)
     }
 
+    /// Adds the gradients of an objective of sequences of one length.
     pub(super) fn gradients(
         &mut self,
-        examples: &[Example<'_, f32>],
-        normaliser: f64,
+        sequences: &[&[u8]],
+        objective: &mut dyn Objective<T>,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
-        let ids: Vec<&[u8]> = examples.iter().map(|example| example.ids).collect();
-        let Some(len) = self.executor.check(&ids) else { return Ok(ControlFlow::Continue(())) };
-        examples.iter().for_each(|example| self.check(example));
-        let scale = if normaliser == 0.0 { 0.0 } else { 1.0 / normaliser };
-        for group in examples.chunks(self.sequences_of(len).max(1)) {
-            if self.gradients_of(group, len, scale, meter)?.is_break() {
+        let Some(len) = self.executor.check(sequences) else { return Ok(ControlFlow::Continue(())) };
+        let size = self.sequences_of(len).max(1);
+        for start in (0..sequences.len()).step_by(size) {
+            let group = start..sequences.len().min(start + size);
+            if self.gradients_of(sequences, group, objective, meter)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn check(&self, example: &Example<'_, f32>) {
-        assert!(self.executor.weights.head.is_some(), "the model has no language-model head");
-        assert_eq!(example.labels.len(), example.ids.len(), "as many labels as ids");
-        if let Some(weights) = example.weights {
-            assert_eq!(weights.len(), example.ids.len(), "as many weights as ids");
-        }
-        let vocabulary = self.executor.config.vocab_size;
-        let is_known = |&label: &u8| label == IGNORED || usize::from(label) < vocabulary;
-        assert!(example.labels.iter().all(is_known), "a label is not in the vocabulary");
-    }
-
     /// The gradients of sequences that go together, or of one in chunks.
     fn gradients_of(
         &mut self,
-        group: &[Example<'_, f32>],
-        len: usize,
-        scale: f64,
+        sequences: &[&[u8]],
+        group: Range<usize>,
+        objective: &mut dyn Objective<T>,
         meter: &mut Meter<'_>,
     ) -> Result<ControlFlow<()>, CudaError> {
+        let len = sequences[0].len();
         let of_strand = Layout::new(group.len(), len);
         let chunk = match self.sequences_of(len) {
             0 => self.columns.min(len.div_ceil(2).next_multiple_of(tile(self.executor.mixer()))),
             _ => of_strand.columns(),
         };
         let cut = Cut { of_strand, spans: spans(len, chunk), chunk };
-        let sequences: Vec<&[u8]> = group.iter().map(|example| example.ids).collect();
-        let ids = self.executor.upload(&sequences, &(0..len), of_strand)?;
+        let ids = self.executor.upload(&sequences[group.clone()], &(0..len), of_strand)?;
         let Some(mut kept) = self.forward(&ids, &cut, meter)? else { return Ok(ControlFlow::Break(())) };
-        let mut d_streams = self.head(group, &cut, &kept.streams, scale)?;
+        let mut d_streams = objective.d_streams(self, group, &cut, &kept.streams)?;
         // What has passed the last layer is read no more.
         kept.streams = self.executor.device.buffer(0)?;
         self.backward(&ids, &cut, &mut kept, &mut d_streams, meter)

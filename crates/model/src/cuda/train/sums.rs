@@ -19,6 +19,8 @@ const ALIGNMENT: usize = 64;
 #[derive(Debug)]
 pub(super) struct Sums {
     buffer: Buffer<f32>,
+    /// Of a classification head, which is computed on the host, `[labels, D]`.
+    pub(super) d_score: Vec<f64>,
     pub(super) places: Places,
 }
 
@@ -63,7 +65,8 @@ impl Sums {
             tables.push(next(table));
             heads.extend(heads.first().map(|_| next(table)));
         }
-        Ok(Self { buffer: device.zeros(len)?, places: Places { weights: of_weights, tables, heads } })
+        let d_score = vec![0.0; weights.score.as_ref().map_or(0, Vec::len)];
+        Ok(Self { buffer: device.zeros(len)?, d_score, places: Places { weights: of_weights, tables, heads } })
     }
 
     /// All of them, to be divided by [`parts`](crate::cuda::layout::parts).
@@ -86,6 +89,9 @@ impl Sums {
         let places = self.places.weights.tensors();
         for (values, place) in to.weights.tensors_mut().into_iter().zip(places) {
             add(values, &place[0]);
+        }
+        for (value, sum) in to.weights.score.iter_mut().flatten().zip(&mut self.d_score) {
+            *value += std::mem::take(sum) as f32;
         }
         if let Some(place) = self.places.tables.get(1) {
             add(to.table_mut(1), place);

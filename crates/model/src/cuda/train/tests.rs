@@ -11,6 +11,8 @@ use crate::cuda::tests::{CASES, bidirectional_mamba2, checkpoint, device, sequen
 use crate::train::{Example, Gradients, IGNORED, Loss, Trainee};
 use crate::watch::{Meter, Unwatched};
 
+mod classify;
+
 /// Sequences, labels of which some are ignored, and weights.
 struct Examples(Vec<(Vec<u8>, Vec<u8>, Vec<f32>)>);
 
