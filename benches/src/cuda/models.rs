@@ -23,6 +23,10 @@ const CASES: &[(Family, usize, usize, usize)] = &[
     (Family::Mamba, 16, 1, 131_072),
 ];
 
+/// The model that a Transformer is compared with: sequences and positions, 131,072 of which is among the cases.
+const MAMBA: &[(usize, usize)] =
+    &[(128, 1_024), (32, 4_096), (16, 8_192), (8, 16_384), (4, 32_768), (2, 65_536), (1, 262_144), (1, 1 << 20)];
+
 const ROUNDS: usize = 5;
 
 pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
@@ -31,6 +35,9 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     for &case in CASES {
         forward(report, &device, Arithmetic::Bf16, case)?;
         train(report, &device, Arithmetic::Bf16, case)?;
+    }
+    for &(count, len) in MAMBA {
+        forward(report, &device, Arithmetic::Bf16, (Family::Mamba, 16, count, len))?;
     }
     forward(report, &device, Arithmetic::Single, CASES[2])?;
     train(report, &device, Arithmetic::Single, CASES[2])

@@ -50,6 +50,16 @@ __device__ __forceinline__ void store(T* x, i64 i, float value) {
     x[i] = narrow<T>(value);
 }
 
+// ---------------------------------------------------------------------------------------------------- kernel after kernel
+
+// Of a kernel that may begin before the one before it has ended: waits for its end, and lets the next one begin.
+__device__ __forceinline__ void await_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+    asm volatile("griddepcontrol.wait;" : : : "memory");
+#endif
+}
+
 // ------------------------------------------------------------------------------- eight numbers from a 16-byte border on
 
 __device__ __forceinline__ void load8(const float* x, float (&out)[8]) {

@@ -2,9 +2,14 @@
 
 use std::{ffi::c_void, marker::PhantomData, mem, ptr, sync::Arc};
 
-use cudarc::driver::result;
+use cudarc::driver::sys;
 
-use super::{CudaError, Device, Element, Program, View, ViewMut, device::refused, module::Module};
+use super::{
+    Architecture, CudaError, Device, Element, Program, Version, View, ViewMut, device::refused, module::Module,
+};
+
+/// What a kernel needs to begin before the one before it has ended, in a graph too.
+const OVERLAPPING: (Architecture, Version) = (Architecture::sm(90), Version { major: 12, minor: 4 });
 
 /// How many threads run a kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,6 +69,8 @@ pub struct Launch<'a> {
     program: &'static Program,
     kernel: &'a str,
     grid: Grid,
+    /// Whether it may begin before the kernel before it has ended.
+    is_overlapped: bool,
     /// The arguments, each from a whole word on.
     words: Vec<u64>,
     /// The first word of each.
@@ -86,7 +93,8 @@ impl Device {
     pub fn launch<'a>(&self, program: &'static Program, kernel: &'a str, grid: Grid) -> Result<Launch<'a>, CudaError> {
         let module = self.modules().get(self, program)?;
         let (words, starts) = (Vec::with_capacity(32), Vec::with_capacity(32));
-        Ok(Launch { device: self.clone(), module, program, kernel, grid, words, starts, buffers: PhantomData })
+        let device = self.clone();
+        Ok(Launch { device, module, program, kernel, grid, is_overlapped: false, words, starts, buffers: PhantomData })
     }
 }
 
@@ -130,6 +138,14 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// Lets the kernel begin before the one before it has ended, where card and driver can: it calls `await_previous` of
+    /// `common.cuh` before it reads or writes anything.
+    pub fn overlapped(self) -> Self {
+        let (card, driver) = OVERLAPPING;
+        let can = self.device.architecture() >= card && self.device.driver_version() >= driver;
+        Self { is_overlapped: can, ..self }
+    }
+
     fn push(&mut self, words: &[u64]) {
         self.starts.push(self.words.len());
         self.words.extend_from_slice(words);
@@ -152,6 +168,7 @@ impl<'a> Launch<'a> {
     /// * For every thread of the grid, the kernel reads inside the elements of its arguments, and writes inside those
     ///   that were passed as outputs.
     /// * No two arguments overlap if one of them is written, unless the kernel says that it may.
+    /// * If it is [`overlapped`](Self::overlapped), it waits for the kernel before it.
     /// * The kernel ends.
     pub unsafe fn run(mut self) -> Result<(), CudaError> {
         if self.grid.blocks.contains(&0) {
@@ -164,12 +181,28 @@ impl<'a> Launch<'a> {
         // SAFETY: every start lies inside the words.
         let mut pointers: Vec<*mut c_void> = self.starts.iter().map(|&at| unsafe { words.add(at).cast() }).collect();
         let Grid { blocks, threads, shared_bytes } = self.grid;
-        // SAFETY: the kernel is loaded, and the caller answers for what it does with its arguments.
-        unsafe {
-            let stream = self.device.stream().cu_stream();
-            result::launch_kernel(function.handle, blocks.into(), threads.into(), shared_bytes, stream, &mut pointers)
-        }
-        .map_err(refused("cuLaunchKernel"))
+        let mut overlap = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: blocks[0],
+            gridDimY: blocks[1],
+            gridDimZ: blocks[2],
+            blockDimX: threads[0],
+            blockDimY: threads[1],
+            blockDimZ: threads[2],
+            sharedMemBytes: shared_bytes,
+            hStream: self.device.stream().cu_stream(),
+            attrs: &raw mut overlap,
+            numAttrs: u32::from(self.is_overlapped),
+        };
+        // SAFETY: the kernel is loaded, the configuration and what it points to live until the call returns, and the caller
+        // answers for what the kernel does with its arguments.
+        unsafe { sys::cuLaunchKernelEx(&raw const config, function.handle, pointers.as_mut_ptr(), ptr::null_mut()) }
+            .result()
+            .map_err(refused("cuLaunchKernelEx"))
     }
 }
 

@@ -314,15 +314,18 @@ __device__ __forceinline__ void multiply_gated(const float* y, const float* z, c
     extern "C" __global__ void __launch_bounds__(32 * WARPS) step_project_##TYPE##_##SEQUENCES(                       \
         const float* stream, const float* norm_weight, const float* norm_bias, const T* weight, const float* bias,    \
         const float* taps, const float* tap_bias, float* state, float* out, Project sizes) {                          \
+        await_previous();                                                                                              \
         project<ROWS, SEQUENCES>(stream, norm_weight, norm_bias, weight, bias, taps, tap_bias, state, out, sizes);    \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_##TYPE##_##SEQUENCES(                      \
         const float* x, const T* weight, const float* bias, float* out, Multiply sizes) {                             \
+        await_previous();                                                                                              \
         multiply<ROWS, SEQUENCES>(x, weight, bias, out, sizes);                                                       \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_gated_##TYPE##_##SEQUENCES(                \
         const float* y, const float* z, const float* norm_weight, const T* weight, const float* bias, float* out,     \
         Gate gate, Multiply sizes) {                                                                                   \
+        await_previous();                                                                                              \
         multiply_gated<ROWS, SEQUENCES>(y, z, norm_weight, weight, bias, out, gate, sizes);                           \
     }
 
@@ -401,12 +404,14 @@ __device__ __forceinline__ void scan(const float* projected, const float* select
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_scan_f32(const float* projected, const float* selected, const float* dt_proj, const float* a, const float* d,
                   const float* delta_bias, float* state, float* y, Scan sizes) {
+    await_previous();
     scan(projected, selected, dt_proj, a, d, delta_bias, state, y, sizes);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_scan_bf16(const float* projected, const float* selected, const bf16* dt_proj, const float* a, const float* d,
                    const float* delta_bias, float* state, float* y, Scan sizes) {
+    await_previous();
     scan(projected, selected, dt_proj, a, d, delta_bias, state, y, sizes);
 }
 
@@ -430,6 +435,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_duality(const float* projected, const float* a, const float* d, const float* dt_bias, float* state, float* y,
                  Duality sizes) {
     __shared__ float read[WARPS][32];
+    await_previous();
     const int warp = threadIdx.x / 32, own = (int)blockIdx.x * 32 + threadIdx.x % 32;
     const int states = sizes.states, channel = min(own, sizes.channels - 1), head = channel / sizes.head_dim;
     const i64 sequence = blockIdx.y;
@@ -493,12 +499,14 @@ __device__ __forceinline__ void head(const float* stream, const float* norm_weig
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_head_f32(const float* stream, const float* norm_weight, const float* norm_bias, const float* table,
                   float* logits, u32* step, Head sizes) {
+    await_previous();
     head(stream, norm_weight, norm_bias, table, logits, step, sizes);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_head_bf16(const float* stream, const float* norm_weight, const float* norm_bias, const bf16* table,
                    float* logits, u32* step, Head sizes) {
+    await_previous();
     head(stream, norm_weight, norm_bias, table, logits, step, sizes);
 }
 
@@ -561,6 +569,7 @@ __device__ __forceinline__ int choose(float (&logits)[4], double unit, const Cho
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     step_choose(const float* logits, const double* units, const u32* step, const float* table, float* stream, u8* chosen,
                 Choose choice) {
+    await_previous();
     const int sequence = (int)blockIdx.x * WARPS + threadIdx.x / 32, width = choice.width;
     if (sequence >= choice.sequences) return;
     const float4 v = reinterpret_cast<const float4*>(logits)[sequence];
