@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::report::Report;
 
 pub(crate) mod generate;
+pub(crate) mod longest;
 pub(crate) mod models;
 pub(crate) mod scan;
 

@@ -75,6 +75,8 @@ enum Benchmark {
     CudaModels,
     /// Bases drawn from causal models on a GPU.
     CudaGenerate,
+    /// How long one sequence may be whose gradients fit on a GPU.
+    CudaLongest,
     /// Everything that needs no GPU.
     All,
     /// One case of `memory` or `streaming`, in a process of its own.
@@ -101,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 16] = [
+    let all: [(&str, Run); 17] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -118,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         ("cuda-scan", cuda::scan::run),
         ("cuda-models", cuda::models::run),
         ("cuda-generate", cuda::generate::run),
+        ("cuda-longest", cuda::longest::run),
     ];
     let load = machine::load_average();
     let mut failed = Vec::new();
@@ -148,6 +151,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::CudaScan => name == "cuda-scan",
         Benchmark::CudaModels => name == "cuda-models",
         Benchmark::CudaGenerate => name == "cuda-generate",
+        Benchmark::CudaLongest => name == "cuda-longest",
         Benchmark::All => !name.starts_with("cuda"),
         Benchmark::MemoryCase { .. } | Benchmark::TrainingMemoryCase { .. } => false,
     }
