@@ -67,7 +67,7 @@ enum Kind {
     Cpu(Box<Model<Cpu>>),
     /// A model on each device, and the matrix of its classification head.
     #[cfg(feature = "cuda")]
-    Cuda(Gathering<CudaModel>, Option<Score>),
+    Cuda(Gathering<CudaModel>, Option<Box<Score>>),
 }
 
 impl Engine {
@@ -90,7 +90,7 @@ impl Engine {
             Processor::Cpu(level) => Kind::Cpu(Box::new(Model::of_weights(Cpu::new(*level), config.clone(), weights))),
             #[cfg(feature = "cuda")]
             Processor::Cuda(gpus) => {
-                Kind::Cuda(Gathering::new(gpus.models(config, weights)?), Score::new(config, weights))
+                Kind::Cuda(Gathering::new(gpus.models(config, weights)?), Score::new(config, weights).map(Box::new))
             }
         }))
     }

@@ -27,6 +27,9 @@ const WORKING_SET: usize = 920 << 20;
 /// Bytes that the states of sequences that go together may take.
 const STATES: usize = 4 << 30;
 
+/// Passes sequences that go together; it is told the place of the first.
+type PassOfGroup<'a> = &'a mut dyn FnMut(usize, &[&[u8]]) -> Result<ControlFlow<()>, CudaError>;
+
 /// A model on a device, its matrices and the activations of its mixers in `T`.
 #[derive(Debug)]
 pub(super) struct Executor<T: Real> {
@@ -139,12 +142,8 @@ impl<T: Real> Executor<T> {
         })
     }
 
-    /// Does something with sequences that go together, of which it is told the place of the first.
-    fn in_groups(
-        &self,
-        sequences: &[&[u8]],
-        pass: &mut dyn FnMut(usize, &[&[u8]]) -> Result<ControlFlow<()>, CudaError>,
-    ) -> Result<ControlFlow<()>, CudaError> {
+    /// Does something with sequences that go together.
+    fn in_groups(&self, sequences: &[&[u8]], pass: PassOfGroup<'_>) -> Result<ControlFlow<()>, CudaError> {
         let Some(len) = self.check(sequences) else { return Ok(ControlFlow::Continue(())) };
         let size = self.sequences_of(len).max(1);
         for (i, group) in sequences.chunks(size).enumerate() {

@@ -297,7 +297,7 @@ fn a_pass_that_panics_leaves_nobody_waiting() {
         }
     });
     assert!(panicked.into_inner());
-    assert_eq!(gathering.lock().free.len(), 1);
+    assert_eq!(gathering.lock().free.len(), AT_ONCE);
 }
 
 #[test]
