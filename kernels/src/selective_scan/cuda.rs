@@ -29,7 +29,7 @@ pub const MAX_STATES_BACKWARD: usize = 48;
 const QUAD: usize = 4;
 
 /// Warps of a block of the backward kernel, and channels that they have at a time.
-const BACKWARD_WARPS: usize = 6;
+const BACKWARD_WARPS: usize = 4;
 const GROUP: usize = BACKWARD_WARPS * QUAD;
 
 const SCAN_HEADER: &[(&str, &str)] = &[("scan.cuh", include_str!("scan.cuh"))];
@@ -526,16 +526,17 @@ fn chain_shared_bytes<T: Real>(warps: usize, states: usize) -> u32 {
 /// `Parts` of the source.
 fn backward_shared_bytes<T: Real>(states: usize) -> u32 {
     let size = size_of::<T>();
-    let stage = BACKWARD_WARPS * 3 * size * 512;
-    let exchange = 2 * GROUP * 2 * TILE * 4;
-    let sums = 2 * 32 * BACKWARD_WARPS * 16;
-    let of_state = 2 * TILE * size + 2 * TILE * 4 + BACKWARD_WARPS * QUAD * 16;
-    (stage + exchange + sums + states * of_state) as u32
+    let known = states * QUAD * 8 * 4;
+    let groups = 2 * BACKWARD_WARPS * (3 * size * 512 + known);
+    let rows = states * 2 * TILE * size;
+    let totals = states * 2 * TILE * 4;
+    let picks = 2 * 32 * 16;
+    (groups + rows + totals + picks) as u32
 }
 
 /// Parts into which channels are divided, so that few tiles fill the card too.
 fn splits(device: &Device, tiles: usize, channels: usize) -> usize {
-    (2 * device.multiprocessors() as usize / tiles).clamp(1, channels.div_ceil(GROUP))
+    (3 * device.multiprocessors() as usize / tiles).clamp(1, channels.div_ceil(GROUP))
 }
 
 fn walk(direction: Direction) -> &'static str {
