@@ -18,8 +18,9 @@ mod cuda {
     const STATES: usize = 4;
     const TAPS: usize = 4;
 
-    /// Channels that are computed again, alone.
-    const PART: usize = 8;
+    /// Channels that are computed again, alone: as many as a block of the scan's way back has at a time, since the order of its
+    /// sums depends on a channel's place among them.
+    const PART: usize = 16;
 
     /// Width and number of rows outside mixers, and how many are computed again.
     const WIDTH: usize = 256;

@@ -2,7 +2,7 @@
 
 use super::{BASES, Choice, Layer, Mixer, Model};
 use crate::{
-    cuda::{Argument, CudaError, Device, Grid, Program, Real, View, ViewMut},
+    cuda::{Argument, CudaError, Device, Grid, Launch, Program, Real, View, ViewMut},
     gated_norm, norm, ssd,
 };
 
@@ -182,6 +182,12 @@ impl<T: Real> Product<'_, T> {
     }
 }
 
+/// Lets a kernel of few sequences begin before the one before it has ended. Of many, blocks that wait take the place of those
+/// that they wait for: 32 sequences took a quarter longer so.
+fn overlapped(launch: Launch<'_>, sequences: usize) -> Launch<'_> {
+    if sequences < SEVERAL { launch.overlapped() } else { launch }
+}
+
 /// How many sequences a block has, and the grid of a product.
 fn tiles(device: &Device, rows: usize, width: usize, sequences: usize) -> (usize, Grid) {
     let bytes = |sequences: usize| (sequences * width.next_multiple_of(VECTOR) * size_of::<f32>()) as u32;
@@ -237,7 +243,7 @@ pub(super) fn project<T: Real>(
     let launch = launch.output(state).output(projected).value(sizes);
     // SAFETY: the arguments are the kernel's; the layer's lengths were checked when the stepper was made, those of the
     // sequences above; the shared memory has a padded row for each sequence of a block.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }
 
 /// A product of rows `[S, stride]`, of which the first `width` channels count, as `[S, rows]`.
@@ -256,7 +262,7 @@ pub(super) fn multiply<T: Real>(
     let launch = launch.output(out).value(product.sizes(aligned));
     // SAFETY: the arguments are the kernel's, with the lengths that were checked; the shared memory has a padded row for each
     // sequence of a block.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }
 
 /// A product of y, `[S, I]`, gated with the first channels of z, rows that lie `stride` apart, and normed.
@@ -279,7 +285,7 @@ pub(super) fn multiply_gated<T: Real>(
     let launch = launch.input(y).input(z).input(norm.weight).input(product.weight).optional_input(product.bias);
     let launch = launch.output(out).value(gate).value(product.sizes(aligned));
     // SAFETY: as in `multiply`; a gate's row is as wide as that of y, which is a whole number of groups.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, product.sequences).run() }
 }
 
 fn check_product<T: Real>(product: &Product<'_, T>, x: View<'_, f32>, out: &ViewMut<'_, f32>) {
@@ -316,7 +322,7 @@ pub(super) fn scan<T: Real>(
     let launch = launch.input(scan.delta_bias).output(state).output(y).value(sizes);
     // SAFETY: the arguments are the kernel's; the layer's lengths were checked when the stepper was made, those of the
     // sequences above.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }
 
 /// Step sizes and state of Mamba-2: y before the gate, `[S, I]`.
@@ -346,7 +352,7 @@ pub(super) fn duality<T: Real>(
     let launch = launch.input(projected).input(params.a).input(params.d).input(params.dt_bias);
     let launch = launch.output(state).output(y).value(sizes);
     // SAFETY: as in `scan`.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }
 
 /// A block has 32 channels of a sequence.
@@ -388,7 +394,7 @@ pub(super) fn head<T: Real>(
     let launch = launch.output(logits).output(step).value(sizes);
     // SAFETY: the arguments are the kernel's, with the lengths that were checked here and when the stepper was made; the
     // shared memory has a padded row.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }
 
 /// Chooses a base of each sequence by its logits and the numbers of this step, and begins the residual stream with it.
@@ -418,5 +424,5 @@ pub(super) fn choose<T: Real>(
     let launch = launch.output(chosen).value(sizes);
     // SAFETY: the arguments are the kernel's, with the lengths that were checked; a step is one of the block's, as `begin` starts
     // no more than there are numbers for; ids of bases are in the table.
-    unsafe { launch.overlapped().run() }
+    unsafe { overlapped(launch, sequences).run() }
 }

@@ -56,7 +56,8 @@ fn fed(model: &CudaModel, ids: &[u8], bases: [u8; BASES]) -> (State<f32>, [f32; 
 }
 
 fn generator<'a>(model: &'a CudaModel, checkpoint: &Checkpoint, sequences: usize, block: usize) -> CudaGenerator<'a> {
-    let choice = Choice { temperature: 1.0, top_k: 4 };
+    // Hot enough for samples of models with large logits to differ.
+    let choice = Choice { temperature: 8.0, top_k: 4 };
     model.generator(choice, checkpoint.vocabulary.bases(), sequences, block).unwrap()
 }
 
