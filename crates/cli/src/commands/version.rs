@@ -85,7 +85,7 @@ impl Version {
             ("version", env!("CARGO_PKG_VERSION").to_string()),
             ("commit", self.commit.unwrap_or("not told by the build").to_string()),
             ("target", env!("LONGSTRAND_TARGET").to_string()),
-            ("features", self.features.join(", ")),
+            ("features", if self.features.is_empty() { "none".into() } else { self.features.join(", ") }),
             ("simd", format!("{} (of {})", self.simd, self.levels().join(", "))),
             ("model", format!("{} ({})", self.model.0, self.model.1)),
         ];
@@ -136,5 +136,7 @@ mod tests {
         for line in ["commit    0123abc\n", "features  cram\n", "model     small (89ef)\n"] {
             assert!(table.contains(line), "{table}");
         }
+        let plain = Version { commit: None, features: Vec::new(), ..version() }.table();
+        assert!(plain.contains("commit    not told by the build\n") && plain.contains("features  none\n"), "{plain}");
     }
 }
