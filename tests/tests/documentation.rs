@@ -69,12 +69,15 @@ fn lines(text: &str) -> (Vec<&str>, Vec<(&str, &str)>) {
     (prose, code)
 }
 
-/// Where the links of a page lead to.
+/// Where the links of a page lead to, those that are defined on a line of their own included.
 fn links(text: &str) -> Vec<String> {
-    let prose = lines(text).0.join("\n");
+    let prose = lines(text).0;
+    let defined =
+        prose.iter().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(_, target)| target.trim());
+    let prose = prose.join("\n");
     let outside_code = prose.split('`').step_by(2).collect::<Vec<_>>().join("`");
-    let targets = outside_code.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-    targets.map(|(target, _)| target.to_string()).collect()
+    let targets = outside_code.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets.chain(defined).map(String::from).collect()
 }
 
 /// What a heading is linked by, as GitHub and mdBook make it.
@@ -137,7 +140,7 @@ fn a_dead_link_is_found() {
     for live in ["reading.md", "kernels/ssd.md", "https://example.org", &format!("{REPOSITORY}tree/main/docs")] {
         assert_eq!(problem(&page, live), None, "{live}");
     }
-    assert_eq!(links("[a](b) `[c](d)`\n```sh\n[e](f)\n```\n[g](h)"), ["b", "h"]);
+    assert_eq!(links("[a](b) `[c](d)`\n```sh\n[e](f)\n```\n[g](h)\n[i]: j"), ["b", "h", "j"]);
     assert_eq!(anchor(" `--device`, and *more* than_one"), "--device-and-more-than_one");
 }
 
