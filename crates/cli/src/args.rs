@@ -36,7 +36,8 @@ use crate::commands::Command;
   longstrand inspect                                     what the built-in model is
   longstrand doctor                                      what this machine offers
   longstrand completions bash                            a completion script for bash
-  longstrand man --out man1                              one manual page a command"
+  longstrand man --out man1                              one manual page a command
+  longstrand version --json                              what this program is, for a record"
 )]
 pub struct Cli {
     /// Flags that every command takes.

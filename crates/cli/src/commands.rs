@@ -16,6 +16,7 @@ pub mod pretrain;
 pub mod score;
 mod scoring;
 pub mod track;
+pub mod version;
 
 use crate::args::GeneralOptions;
 
@@ -51,6 +52,8 @@ pub enum Command {
     Completions(completions::Options),
     /// Print the manual page, or write one for each command
     Man(man::Options),
+    /// Say what this program is: version, commit, target, features, built-in model
+    Version(version::Options),
 }
 
 /// Runs a command.
@@ -75,5 +78,6 @@ pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
         Command::Kernels(options) => kernels::run(options),
         Command::Completions(options) => completions::run(&options),
         Command::Man(options) => man::run(&options),
+        Command::Version(options) => version::run(&options),
     }
 }

@@ -9,12 +9,17 @@ use std::process::ExitCode;
 use crate::interrupt::{self, Interrupted};
 use crate::machine::standard_output;
 
+/// All is done.
+const DONE: u8 = 0;
 /// Something went wrong.
 const ERROR: u8 = 1;
 /// What clap exits with when the command line cannot be understood.
 const USAGE: u8 = 2;
 /// What a shell reports for a process that a closed pipe ended.
 const CLOSED_PIPE: u8 = 141;
+
+/// All exit codes of the program, which `docs/exit-codes.md` explains.
+pub const EXIT_CODES: [u8; 5] = [DONE, ERROR, USAGE, interrupt::EXIT_CODE, CLOSED_PIPE];
 
 /// Characters of a message that are shown.
 const LONGEST: usize = 1000;
@@ -58,7 +63,7 @@ pub fn report_usage(usage: &clap::Error) -> ExitCode {
         Some(message) => write!(io::stderr(), "longstrand: error: {}", shown(message, &['\n'])),
         None => usage.print(),
     };
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(ERROR))
+    ExitCode::from(USAGE)
 }
 
 /// Prints a line on stderr under the program's name. Unlike `eprintln!` it does not panic when nobody reads it.

@@ -95,6 +95,24 @@ fn doctor_prints_json() {
 }
 
 #[test]
+fn the_version_says_what_the_program_is() {
+    let output = run(&["version", "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&version["name"], &version["version"]), (&"longstrand".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert!(version["target"].as_str().unwrap().starts_with(std::env::consts::ARCH), "{version}");
+    let features = version["features"].as_array().unwrap();
+    assert_eq!(features.contains(&"cuda".into()), cfg!(feature = "cuda"), "{version}");
+    assert_eq!(version["simd"]["available"][0], "portable");
+    let model: serde_json::Value = serde_json::from_slice(&run(&["inspect", "--json"]).stdout).unwrap();
+    assert_eq!(version["model"], serde_json::json!({ "name": model["name"], "digest": model["digest"] }));
+
+    let pinned = longstrand().args(["version", "--json"]).env("LONGSTRAND_SIMD", "portable").output().unwrap();
+    let version: serde_json::Value = serde_json::from_slice(&pinned.stdout).unwrap();
+    assert_eq!(version["simd"]["used"], "portable");
+}
+
+#[test]
 fn an_error_is_one_line_and_code_1() {
     let output = longstrand().arg("doctor").env("LONGSTRAND_SIMD", "abacus").output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -1,0 +1,219 @@
+//! What the pages say is so: links lead somewhere, commands are ones that the program takes, tables are complete.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use clap::{CommandFactory, Parser};
+use longstrand_cli::{args::Cli, failure::EXIT_CODES};
+
+/// Where pages are, besides the repository's root.
+const FOLDERS: &[&str] = &["benches", "crates", "data", "docs", "kernels", "packaging", "pipelines", "tests"];
+
+/// How a page of the book names files outside of it.
+const REPOSITORY: &str = "https://github.com/longstrand/longstrand/";
+
+fn root() -> PathBuf {
+    normal(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Markdown files of a folder, and of those in it if they are wanted.
+fn markdown(folder: &Path, deep: bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() && deep {
+            found.extend(markdown(&path, deep));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = markdown(&root(), false);
+    pages.extend(FOLDERS.iter().flat_map(|folder| markdown(&root().join(folder), true)));
+    pages
+}
+
+/// A path without `.` and `..`, whether it is there or not.
+fn normal(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut normal, component| {
+        match component {
+            Component::ParentDir => drop(normal.pop()),
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+        normal
+    })
+}
+
+/// The lines of a page outside of its blocks, and those inside with the block's words.
+fn lines(text: &str) -> (Vec<&str>, Vec<(&str, &str)>) {
+    let (mut prose, mut code, mut block) = (Vec::new(), Vec::new(), None);
+    for line in text.lines() {
+        match (line.trim_start().strip_prefix("```"), block) {
+            (Some(words), None) => block = Some(words),
+            (Some(_), Some(_)) => block = None,
+            (None, Some(words)) => code.push((words, line)),
+            (None, None) => prose.push(line),
+        }
+    }
+    (prose, code)
+}
+
+/// Where the links of a page lead to, those that are defined on a line of their own included.
+fn links(text: &str) -> Vec<String> {
+    let prose = lines(text).0;
+    let defined =
+        prose.iter().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(_, target)| target.trim());
+    let prose = prose.join("\n");
+    let outside_code = prose.split('`').step_by(2).collect::<Vec<_>>().join("`");
+    let targets = outside_code.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets.chain(defined).map(String::from).collect()
+}
+
+/// What a heading is linked by, as GitHub and mdBook make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|&c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).flat_map(char::to_lowercase).collect()
+}
+
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = lines(text).0.into_iter().filter(|line| line.starts_with('#'));
+    headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+/// What is wrong with a link, if anything is.
+fn problem(page: &Path, link: &str) -> Option<String> {
+    let own = link.strip_prefix(REPOSITORY).and_then(|rest| rest.split_once("/main/"));
+    let base = match own {
+        Some((kind, _)) if !matches!(kind, "blob" | "tree") => {
+            return Some("leads to neither a file nor a folder".into());
+        }
+        Some(_) => root(),
+        None if link.contains("://") || link.starts_with("mailto:") => return None,
+        None => page.parent().expect("a folder").to_path_buf(),
+    };
+    let path = own.map_or(link, |(_, path)| path);
+    let (path, anchor) = path.split_once('#').unwrap_or((path, ""));
+    let target = if path.is_empty() { page.to_path_buf() } else { normal(&base.join(path)) };
+    let docs = root().join("docs");
+    if own.is_none() && page.starts_with(&docs) && !target.starts_with(&docs) {
+        return Some(format!("leads out of the book: expected {REPOSITORY}blob/main/…"));
+    }
+    if !target.exists() {
+        return Some("leads to nothing".into());
+    }
+    let is_there = anchor.is_empty() || anchors(&read(&target)).contains(anchor);
+    (!is_there).then(|| format!("expected a heading #{anchor} in {}", target.display()))
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let (mut checked, mut problems) = (0, Vec::new());
+    for page in pages() {
+        for link in links(&read(&page)) {
+            checked += 1;
+            problems.extend(problem(&page, &link).map(|problem| format!("{}: {link} {problem}", page.display())));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(checked > 100, "the test reads pages wrongly: {checked} links");
+}
+
+#[test]
+fn a_dead_link_is_found() {
+    let page = root().join("docs/embed.md");
+    for dead in
+        ["nothing.md", "#nothing", "reading.md#nothing", "../README.md", &format!("{REPOSITORY}blob/main/nothing")]
+    {
+        assert!(problem(&page, dead).is_some(), "{dead}");
+    }
+    for live in ["reading.md", "kernels/ssd.md", "https://example.org", &format!("{REPOSITORY}tree/main/docs")] {
+        assert_eq!(problem(&page, live), None, "{live}");
+    }
+    assert_eq!(links("[a](b) `[c](d)`\n```sh\n[e](f)\n```\n[g](h)\n[i]: j"), ["b", "h", "j"]);
+    assert_eq!(anchor(" `--device`, and *more* than_one"), "--device-and-more-than_one");
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let docs = root().join("docs");
+    let listed: BTreeSet<PathBuf> =
+        links(&read(&docs.join("SUMMARY.md"))).iter().map(|link| normal(&docs.join(link))).collect();
+    let written: BTreeSet<PathBuf> =
+        markdown(&docs, true).into_iter().filter(|page| !page.ends_with("SUMMARY.md")).collect();
+    assert_eq!(listed, written);
+}
+
+/// The command lines of the program in a page's blocks for a shell.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let shell = lines(text).1.into_iter().filter(|(block, _)| *block == "sh").map(|(_, line)| line);
+    let joined = shell.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
+    let words =
+        joined.lines().map(words).map(|words| words.into_iter().skip_while(|word| word.contains('=')).collect());
+    words.filter(|words: &Vec<String>| words.first().is_some_and(|word| word == "longstrand")).collect()
+}
+
+/// The words of a simple command, up to a comment, dots, a pipe, a redirection or the next command.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, '#' | '…') if word.is_none() => break,
+            (None, '|' | '>' | '<' | '&' | ';') => break,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[test]
+fn commands_of_the_pages_are_understood() {
+    let mut checked = 0;
+    for page in pages() {
+        for command in commands(&read(&page)) {
+            checked += 1;
+            let parsed = Cli::try_parse_from(&command).err().filter(clap::Error::use_stderr);
+            assert!(parsed.is_none(), "{}: {}\n{}", page.display(), command.join(" "), parsed.expect("an error"));
+        }
+    }
+    assert!(checked > 30, "the test reads pages wrongly: {checked} commands");
+}
+
+#[test]
+fn words_are_split_as_a_shell_does() {
+    let text =
+        "```sh\nA=b longstrand embed 'a b' \\\n  -o \"c\"#d  # e\nlongstrand man | man -l -\necho longstrand\n```\n";
+    assert_eq!(commands(text), [vec!["longstrand", "embed", "a b", "-o", "c#d"], vec!["longstrand", "man"]]);
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let readme = read(&root().join("README.md"));
+    for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
+        assert!(readme.contains(&format!("| `longstrand {command}")), "{command}");
+    }
+}
+
+#[test]
+fn the_table_of_exit_codes_is_the_programs() {
+    let page = read(&root().join("docs/exit-codes.md"));
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok());
+    assert_eq!(rows.collect::<Vec<_>>(), EXIT_CODES);
+}
