@@ -12,10 +12,11 @@
 //! it was busy are run together. A call that is run alone, as a long sequence is, gets what it is given as it comes. Nothing is
 //! copied: rows stay where the runner has put them, until the last thread has gone through its own.
 //!
-//! Only the oldest call's thread may lead, and it is woken whenever a runner becomes free or its call becomes the oldest: so
-//! somebody always leads where there is something to run, and the thread that leads runs its own call.
+//! Only the oldest call's thread may lead, and it is told to whenever a runner becomes free or its call becomes the oldest: so
+//! somebody always leads where there is something to run, and the thread that leads runs its own call. Each thread waits
+//! for news of its own call alone, so that many who are answered at once do not queue for one lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -66,15 +67,10 @@ pub(super) struct Gathering<R> {
 struct Queue {
     /// The oldest first.
     waiting: VecDeque<Call>,
-    /// Of calls that have been run, until their threads fetch them.
-    answers: HashMap<Ticket, Answer>,
     /// Runners that are free, each as often as it can be given a pass.
     free: Vec<usize>,
     failure: Option<EngineError>,
-    next: Ticket,
 }
-
-type Ticket = u64;
 
 /// What a thread asks for.
 #[derive(Debug)]
@@ -95,11 +91,22 @@ enum With {
     State(State<f32>),
 }
 
-/// Who is to be woken when a call has been run, or may lead.
-#[derive(Clone, Debug)]
-struct Caller {
-    ticket: Ticket,
-    woken: Arc<Condvar>,
+/// Whose thread waits for news of a call.
+#[derive(Clone, Debug, Default)]
+struct Caller(Arc<Letterbox>);
+
+#[derive(Debug, Default)]
+struct Letterbox {
+    news: Mutex<Option<News>>,
+    came: Condvar,
+}
+
+/// What a thread is told of its call. An answer is the last.
+#[derive(Debug)]
+enum News {
+    /// It may be that it has to lead.
+    Lead,
+    Answer(Answer),
 }
 
 /// Calls of one kind can be run together.
@@ -227,24 +234,23 @@ impl<R: Runner> Gathering<R> {
     ) -> (Option<State<f32>>, ControlFlow<()>) {
         let kind =
             CallKind { length: ids.len(), pass: with.kind(), taps: request.taps.to_vec(), logits: request.logits };
-        let mut queue = self.lock();
-        let ControlFlow::Continue(caller) = queue.add(kind, ids, with) else { return (None, ControlFlow::Break(())) };
+        let call = Call { caller: Caller::default(), kind, ids: ids.to_vec(), with };
+        let caller = call.caller.clone();
+        if self.lock().add(call).is_break() {
+            return (None, ControlFlow::Break(()));
+        }
         loop {
-            if let Some(answer) = queue.answers.remove(&caller.ticket) {
-                drop(queue);
+            let led = self.lock().lead(&caller, |runner, length| self.runners[runner].batch(length));
+            if let Some((runner, calls)) = led {
+                let lead = Lead { gathering: self, runner: Some(runner), unanswered: Vec::new() };
+                match <[Call; 1]>::try_from(calls) {
+                    Ok([call]) => return lead.run_alone(runner, call, taker),
+                    Err(calls) => lead.run(runner, calls),
+                }
+            }
+            if let News::Answer(answer) = caller.wait() {
                 return settle(answer, taker);
             }
-            if let Some((runner, calls)) = queue.lead(&caller, |runner, length| self.runners[runner].batch(length)) {
-                drop(queue);
-                let lead = Lead { gathering: self, runner, unanswered: Vec::new() };
-                match <[Call; 1]>::try_from(calls) {
-                    Ok([call]) => return lead.run_alone(call, taker),
-                    Err(calls) => lead.run(calls),
-                }
-                queue = self.lock();
-                continue;
-            }
-            queue = caller.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -254,21 +260,46 @@ impl<R: Runner> Gathering<R> {
     }
 }
 
+impl Caller {
+    /// The next news.
+    fn wait(&self) -> News {
+        let mut news = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match news.take() {
+                Some(news) => return news,
+                None => news = self.0.came.wait(news).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let mut told = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who has been answered need not lead.
+        if !matches!(*told, Some(News::Answer(_))) {
+            *told = Some(news);
+        }
+        drop(told);
+        self.0.came.notify_one();
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Queue {
     /// Adds a call, unless no call is run any more.
-    fn add(&mut self, kind: CallKind, ids: &[u8], with: With) -> ControlFlow<(), Caller> {
+    fn add(&mut self, call: Call) -> ControlFlow<()> {
         if self.failure.is_some() {
             return ControlFlow::Break(());
         }
-        let caller = Caller { ticket: self.next, woken: Arc::default() };
-        self.next += 1;
-        self.waiting.push_back(Call { caller: caller.clone(), kind, ids: ids.to_vec(), with });
-        ControlFlow::Continue(caller)
+        self.waiting.push_back(call);
+        ControlFlow::Continue(())
     }
 
     /// A runner and the calls that it is to run, the caller's own first; `None` if the caller is not to lead now.
     fn lead(&mut self, caller: &Caller, batch: impl Fn(usize, usize) -> usize) -> Option<(usize, Vec<Call>)> {
-        let oldest = self.waiting.front().filter(|call| call.caller.ticket == caller.ticket)?;
+        let oldest = self.waiting.front().filter(|call| call.caller.is(caller))?;
         let runner = self.free.pop()?;
         let kind = oldest.kind.clone();
         let most = batch(runner, kind.length).max(1);
@@ -285,59 +316,53 @@ impl Queue {
         Some((runner, calls))
     }
 
-    /// Wakes the thread that is to lead next, if one can.
+    /// Tells the thread that is to lead next, if one can.
     fn wake_leader(&self) {
         if let (Some(oldest), false) = (self.waiting.front(), self.free.is_empty()) {
-            oldest.caller.woken.notify_one();
+            oldest.caller.tell(News::Lead);
         }
-    }
-
-    fn answer(&mut self, caller: &Caller, answer: Answer) {
-        self.answers.insert(caller.ticket, answer);
-        caller.woken.notify_one();
     }
 
     /// Runs no call any more.
     fn fail(&mut self, error: EngineError) {
         self.failure.get_or_insert(error);
-        for call in std::mem::take(&mut self.waiting) {
-            self.answer(&call.caller, None);
-        }
+        self.waiting.drain(..).for_each(|call| call.caller.tell(News::Answer(None)));
     }
 }
 
 /// A thread that runs calls. When it is done, however that comes, the runner is free and every call has its answer.
 struct Lead<'a, R: Runner> {
     gathering: &'a Gathering<R>,
-    runner: usize,
+    /// Until it is free.
+    runner: Option<usize>,
     unanswered: Vec<Caller>,
 }
 
 impl<R: Runner> Lead<'_, R> {
     /// Runs calls of one kind, and keeps what each is given.
-    fn run(mut self, calls: Vec<Call>) {
+    fn run(mut self, runner: usize, calls: Vec<Call>) {
         self.unanswered = calls.iter().map(|call| call.caller.clone()).collect();
         let mut pieces: Vec<Vec<Piece>> = calls.iter().map(|_| Vec::new()).collect();
-        let passed = self.pass(calls, &mut |i, piece| {
+        let passed = self.pass(runner, calls, &mut |i, piece| {
             pieces[i].push(piece);
             ControlFlow::Continue(())
         });
-        let mut queue = self.gathering.lock();
         match passed {
             Ok((states, ControlFlow::Continue(()))) => {
+                self.free();
                 let states = states.into_iter().map(Some).chain(std::iter::repeat(None));
                 for ((caller, pieces), state) in self.unanswered.drain(..).zip(pieces).zip(states) {
-                    queue.answer(&caller, Some(Given { pieces, state }));
+                    caller.tell(News::Answer(Some(Given { pieces, state })));
                 }
             }
             Ok((_, ControlFlow::Break(()))) => {}
-            Err(error) => queue.fail(error),
+            Err(error) => self.gathering.lock().fail(error),
         }
     }
 
     /// Runs the thread's own call, and hands over what it is given as it comes.
-    fn run_alone(self, call: Call, taker: Taker<'_>) -> (Option<State<f32>>, ControlFlow<()>) {
-        match self.pass(vec![call], &mut |_, piece| taker(&piece)) {
+    fn run_alone(self, runner: usize, call: Call, taker: Taker<'_>) -> (Option<State<f32>>, ControlFlow<()>) {
+        match self.pass(runner, vec![call], &mut |_, piece| taker(&piece)) {
             Ok((states, flow)) => (states.into_iter().next(), flow),
             Err(error) => {
                 self.gathering.lock().fail(error);
@@ -347,8 +372,13 @@ impl<R: Runner> Lead<'_, R> {
     }
 
     /// Runs calls of one kind; gives their states, where they have some.
-    fn pass(&self, calls: Vec<Call>, take: Take<'_>) -> Result<(Vec<State<f32>>, ControlFlow<()>), EngineError> {
-        let runner = &self.gathering.runners[self.runner];
+    fn pass(
+        &self,
+        runner: usize,
+        calls: Vec<Call>,
+        take: Take<'_>,
+    ) -> Result<(Vec<State<f32>>, ControlFlow<()>), EngineError> {
+        let runner = &self.gathering.runners[runner];
         let CallKind { pass, taps, logits, .. } = calls[0].kind.clone();
         let request = Request { taps: &taps, logits };
         let (ids, with): (Vec<Vec<u8>>, Vec<With>) = calls.into_iter().map(|call| (call.ids, call.with)).unzip();
@@ -372,14 +402,21 @@ impl<R: Runner> Lead<'_, R> {
     }
 }
 
+impl<R: Runner> Lead<'_, R> {
+    /// Lets the next calls be run.
+    fn free(&mut self) {
+        if let Some(runner) = self.runner.take() {
+            let mut queue = self.gathering.lock();
+            queue.free.push(runner);
+            queue.wake_leader();
+        }
+    }
+}
+
 impl<R: Runner> Drop for Lead<'_, R> {
     fn drop(&mut self) {
-        let mut queue = self.gathering.lock();
-        queue.free.push(self.runner);
-        for caller in self.unanswered.drain(..) {
-            queue.answer(&caller, None);
-        }
-        queue.wake_leader();
+        self.free();
+        self.unanswered.drain(..).for_each(|caller| caller.tell(News::Answer(None)));
     }
 }
 

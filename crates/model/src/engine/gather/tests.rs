@@ -212,7 +212,7 @@ fn gathered_calls_give_what_each_gives_alone() {
         assert!(passes.iter().any(|&sequences| sequences > 1), "{case}: nothing was gathered");
         assert!(passes.iter().all(|&sequences| sequences <= 4));
         assert_eq!(gathering.failure(), None);
-        assert!(gathering.lock().answers.is_empty() && gathering.lock().free.len() == AT_ONCE * runners);
+        assert!(gathering.lock().waiting.is_empty() && gathering.lock().free.len() == AT_ONCE * runners);
     }
 }
 
