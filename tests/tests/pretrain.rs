@@ -110,7 +110,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bits() {
         kills += u32::from(finished.code.is_none());
     }
     println!("{kills} kills");
-    assert!(kills >= 10, "{kills} kills");
+    assert!(kills >= 5, "{kills} kills");
     run.succeeds();
     place.assert_same("whole", "killed");
     assert!(place.checkpoints("killed").iter().all(|name| name.starts_with("step-")), "nothing half done is left");
