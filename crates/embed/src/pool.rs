@@ -9,7 +9,7 @@ use longstrand_seq::ParseChoiceError;
 
 /// How the hidden states of a window's positions become vectors.
 ///
-/// Sums are taken in f64, position after position, so that they do not depend on how a pass is cut into chunks. Padding
+/// Sums are taken in f64, position after position or, on a GPU, by pieces of 64, so that they do not depend on how a pass is cut into chunks. Padding
 /// and special tokens pass through the model and are not pooled.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Pool {

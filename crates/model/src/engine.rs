@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// As [`encode`](Self::encode), of which hidden states at `taps` are pooled: on a GPU before they leave it, where there
-    /// are fewer vectors than positions.
+    /// are eight positions for a vector or more.
     pub fn pool(
         &self,
         ids: &[u8],
@@ -231,8 +231,8 @@ impl Engine {
     /// How so many sequences of about this length are best divided among threads, of which there are so many to compute
     /// with: by all together where one keeps them busy or there are fewer than threads, else side by side.
     ///
-    /// On a GPU it is three times as many as a pass has, whatever the threads: while some are passed and the next ones are
-    /// sent, others take what they were given.
+    /// On GPUs it is three times as many as all of them pass at once, whatever the threads: while some are passed and the next
+    /// ones are sent, others take what they were given.
     pub fn lanes(&self, length: usize, sequences: usize, threads: NonZeroUsize) -> Lanes {
         if self.is_filled_by(length) {
             return Lanes::Together;
@@ -242,7 +242,10 @@ impl Engine {
             Kind::Cpu(_) => Lanes::SideBySide(threads),
             #[cfg(feature = "cuda")]
             Kind::Cuda(models, _) => {
-                let lanes = models.at_once(length).saturating_mul(LANES_OF_A_PLACE).min(MOST_LANES);
+                let places = models.at_once(length);
+                // A window that fills its GPU is passed there alone: memory was reckoned so.
+                let lanes_of_a_place = if places == models.each().count() { 1 } else { LANES_OF_A_PLACE };
+                let lanes = places.saturating_mul(lanes_of_a_place).min(MOST_LANES);
                 Lanes::SideBySide(NonZeroUsize::new(lanes).unwrap_or(NonZeroUsize::MIN))
             }
         }

@@ -13,13 +13,17 @@ pub(crate) struct Graph(CudaGraph);
 
 impl Device {
     /// Records what `work` asks the device for, instead of doing it. It may start kernels that were started before, and set
-    /// and copy on the device; it may not wait, read, or ask for memory. Nobody else may ask the device for
-    /// anything meanwhile: it would be recorded, too.
+    /// and copy on the device; it may not wait, read, or ask for memory.
     ///
     /// # Errors
     ///
     /// What `work` says, or that the driver refuses.
-    pub(crate) fn record(&self, work: impl FnOnce() -> Result<(), CudaError>) -> Result<Graph, CudaError> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody else asks the device for anything meanwhile: it would be recorded, too, and be done again with buffers that may be
+    /// gone. `work` does not panic.
+    pub(crate) unsafe fn record(&self, work: impl FnOnce() -> Result<(), CudaError>) -> Result<Graph, CudaError> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream().begin_capture(mode).map_err(refused("cuStreamBeginCapture"))?;
         let done = work();
@@ -61,12 +65,12 @@ mod cuda {
         let Some(device) = testing::device() else { return };
         let (x, mut sum) = (device.upload(&[1.0_f32, 2.0]).unwrap(), device.zeros::<f32>(2).unwrap());
         pointwise::cuda::add(sum.view_mut(), x.view()).unwrap();
-        let graph = device
-            .record(|| {
-                pointwise::cuda::add(sum.view_mut(), x.view())?;
-                pointwise::cuda::add(sum.view_mut(), x.view())
-            })
-            .unwrap();
+        let twice = || {
+            pointwise::cuda::add(sum.view_mut(), x.view())?;
+            pointwise::cuda::add(sum.view_mut(), x.view())
+        };
+        // SAFETY: nobody else has the device, and both buffers stay.
+        let graph = unsafe { device.record(twice) }.unwrap();
         assert_eq!(sum.view().to_vec().unwrap(), [1.0, 2.0], "it is only recorded");
         for _ in 0..3 {
             // SAFETY: both buffers are there.
@@ -79,7 +83,9 @@ mod cuda {
     fn a_recording_that_fails_leaves_the_device_as_it_was() {
         let Some(device) = testing::device() else { return };
         let refusal = CudaError::Unsupported { what: "this" };
-        assert_eq!(device.record(|| Err(refusal.clone())).err(), Some(refusal));
+        // SAFETY: nobody else has the device.
+        let refused = unsafe { device.record(|| Err(refusal.clone())) };
+        assert_eq!(refused.err(), Some(refusal));
         assert_eq!(device.upload(&[5_i32]).unwrap().view().to_vec().unwrap(), [5]);
     }
 }

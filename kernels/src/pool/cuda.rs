@@ -41,7 +41,8 @@ pub struct Span {
     pub position: u64,
     /// Whether it begins here, so that nothing is open of it.
     pub begins: bool,
-    /// Which of the open vectors is its own.
+    /// Which of the open vectors is its own. Of the spans that began before no two have the same, nor of those that are left
+    /// open.
     pub open: usize,
     /// Where its vector goes, and how many positions it has, if it ends here.
     pub ends: Option<(usize, u64)>,
@@ -61,15 +62,15 @@ pub fn forward(
     width: usize,
     rows: View<'_, f32>,
     spans: &[Span],
-    open: ViewMut<'_, f64>,
-    out: ViewMut<'_, f32>,
+    mut open: ViewMut<'_, f64>,
+    mut out: ViewMut<'_, f32>,
 ) -> Result<(), CudaError> {
     if spans.is_empty() {
         return Ok(());
     }
     let device = rows.device();
-    let Jobs { pieces, spans } =
-        Jobs::of(reduction, spans, [rows.len() / width, open.len() / width, out.len() / width]);
+    let sizes = [rows.len() / width, open.len() / width, out.len() / width];
+    let Jobs { pieces, spans, continued } = Jobs::of(reduction, spans, sizes);
     let count = pieces.len() / 2;
     let mut partial = device.buffer::<f64>(count * width)?;
     let (of_pieces, of_spans) = (device.upload(&pieces)?, device.upload(&spans)?);
@@ -83,11 +84,16 @@ pub fn forward(
     // SAFETY: the arguments are the kernel's; pieces lie inside the rows, as checked, and each has a row of sums.
     unsafe { launch.run() }?;
     let kernel = format!("pool_spans_{name}");
-    let launch = device.launch(&PROGRAM, &kernel, grid(spans.len() / Jobs::SPAN, width))?;
-    let launch = launch.input(partial.view()).input(of_spans.view()).output(open).output(out).value(width as i64);
-    // SAFETY: the arguments are the kernel's; a span's pieces are among those above, and its rows of `open` and `out` lie
-    // inside them, as checked.
-    unsafe { launch.run() }
+    // Where one span of a sequence goes on and another begins, the second may be left open where the first was.
+    for part in [0..continued * Jobs::SPAN, continued * Jobs::SPAN..spans.len()] {
+        let launch = device.launch(&PROGRAM, &kernel, grid(part.len() / Jobs::SPAN, width))?;
+        let launch = launch.input(partial.view()).input(of_spans.view().slice(part));
+        let launch = launch.output(open.reborrow()).output(out.reborrow()).value(width as i64);
+        // SAFETY: the arguments are the kernel's; a span's pieces are among those above, and its rows of `open` and `out` lie
+        // inside them, as checked; no two spans of a launch have a row of either in common.
+        unsafe { launch.run() }?;
+    }
+    Ok(())
 }
 
 /// What a call has of a span on the way back.
@@ -217,8 +223,10 @@ impl Parts {
 struct Jobs {
     /// First row and end of each piece.
     pieces: Vec<i64>,
-    /// [`Self::SPAN`] numbers of each span.
+    /// [`Self::SPAN`] numbers of each span, first of those that began before.
     spans: Vec<i64>,
+    /// How many these are.
+    continued: usize,
 }
 
 impl Jobs {
@@ -226,8 +234,10 @@ impl Jobs {
 
     /// Cuts spans into pieces. `sizes` are the numbers of rows, of open vectors and of vectors.
     fn of(reduction: Reduction, spans: &[Span], [rows, open, out]: [usize; 3]) -> Self {
-        let mut jobs = Self { pieces: Vec::new(), spans: Vec::with_capacity(spans.len() * Self::SPAN) };
-        for span in spans {
+        let (begun, continued): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.begins);
+        let numbers = Vec::with_capacity(spans.len() * Self::SPAN);
+        let mut jobs = Self { pieces: Vec::new(), spans: numbers, continued: continued.len() };
+        for span in continued.into_iter().chain(begun) {
             assert!(span.rows.end <= rows, "rows {:?} of {rows}", span.rows);
             let first = jobs.pieces.len() / 2;
             let mut row = span.rows.start;

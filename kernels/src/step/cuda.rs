@@ -224,7 +224,7 @@ impl<T: Real> Model<'_, T> {
 
 impl<'a, T: Real> Stepper<'a, T> {
     /// Makes room for so many sequences, which draw up to `block` bases each at a time. Their states are those before any
-    /// position, and their logits 0.
+    /// position, and their logits 0. While it draws, nobody else may ask the device for anything: the second base is recorded.
     ///
     /// # Errors
     ///
@@ -348,7 +348,9 @@ impl<'a, T: Real> Stepper<'a, T> {
             Some(graph) => unsafe { graph.launch() },
             None => {
                 self.draw_by_launches()?;
-                self.graph = Some(self.device().record(|| self.draw_by_launches())?);
+                let device = self.device().clone();
+                // SAFETY: who generates has the device to itself, as `Stepper::new` asks for.
+                self.graph = Some(unsafe { device.record(|| self.draw_by_launches()) }?);
                 Ok(())
             }
         }

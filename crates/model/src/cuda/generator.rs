@@ -51,7 +51,7 @@ macro_rules! with {
 
 impl CudaModel {
     /// Makes room for so many sequences that are drawn together, up to `block` bases each at a time. `bases` are the ids of A, C,
-    /// G and T.
+    /// G and T. While it draws, nobody else may ask the device for anything.
     ///
     /// # Errors
     ///

@@ -39,7 +39,7 @@ impl<'a> Pools<'a> {
 }
 
 impl Met {
-    /// The spans that have positions of a chunk that begins at `start`. Whatever is open of a sequence is of one span.
+    /// The spans that have positions of a chunk that begins at `start`. Between two chunks one span of a sequence is open at most.
     pub(super) fn of(poolings: &[Pooling], start: usize, layout: Layout) -> Self {
         let mut met = Self { spans: Vec::new(), ended: Vec::new(), vectors: 0 };
         let chunk = start as u64..(start + layout.len) as u64;

@@ -114,6 +114,7 @@ impl<'a> CudaDrawer<'a> {
             let ids: Vec<u8> = bases.iter().map(|&base| ids[usize::from(base)]).collect();
             generator.feed(&ids).map_err(failed)?;
             take(&bases)?;
+            tell(self.watch, bases.len() as u64)?;
             position = 1;
         }
         let mut units = units(samples, position, length);
