@@ -140,9 +140,13 @@ impl Passes<'_> {
             Ok(())
         };
         match waiting(model, longest) {
-            Some(lanes) => {
+            Some(_) => {
                 rows.sort_by_key(|(example, _)| Reverse(example.ids.len()));
-                Lanes::waiting(lanes, rows.chunks_mut(1).collect(), || model.scratch(), work)?;
+                let lanes = |(example, _): &(&Example, _)| waiting(model, example.ids.len()).unwrap_or(1);
+                // One that fills the GPU keeps no others from being passed together.
+                for alike in rows.chunk_by_mut(|a, b| lanes(a) == lanes(b)) {
+                    Lanes::waiting(lanes(&alike[0]), alike.chunks_mut(1).collect(), || model.scratch(), work)?;
+                }
             }
             None => self.lanes.each(rows.chunks_mut(AT_A_TIME).collect(), longest, || model.scratch(), work)?,
         }
