@@ -17,6 +17,17 @@ def indexes(file, endings) {
     endings.collect { ending -> file.resolveSibling("${file.name}.${ending}") }.findAll { index -> index.exists() }
 }
 
+// The files of a pattern. Two of one name would be gathered as one sample.
+def samples(option, pattern) {
+    def found = pattern ? files(pattern, checkIfExists: true) : []
+    found.groupBy { file -> sampleName(file) }.each { name, alike ->
+        if (alike.size() > 1) {
+            error("${option}: expected a name of its own for each file, found ${alike[0]} and ${alike[1]}, both ${name}")
+        }
+    }
+    return found
+}
+
 workflow {
     main:
     if (!params.input && !params.variants) {
@@ -35,20 +46,16 @@ workflow {
     fai = reference ? indexes(reference, ['fai']) : []
     gzi = reference ? indexes(reference, ['gzi']) : []
 
-    ch_input = params.input
-        ? channel.fromPath(params.input, checkIfExists: true).map { input ->
-            [[id: sampleName(input)], input, indexes(input, ['fai', 'gzi', 'bai', 'csi', 'crai']), bed]
-        }
-        : channel.empty()
+    ch_input = channel.fromList(samples('--input', params.input)).map { input ->
+        [[id: sampleName(input)], input, indexes(input, ['fai', 'gzi', 'bai', 'csi', 'crai']), bed]
+    }
     cram_reference = params.cram_reference ? file(params.cram_reference, checkIfExists: true) : null
     cram_fai = cram_reference ? indexes(cram_reference, ['fai', 'gzi']) : []
     GENOME_EMBEDDINGS(ch_input, [[id: 'cram_reference'], cram_reference ?: [], cram_fai], model, params.shards)
 
-    ch_variants = params.variants
-        ? channel.fromPath(params.variants, checkIfExists: true).map { variants ->
-            [[id: sampleName(variants)], variants, indexes(variants, ['tbi', 'csi'])]
-        }
-        : channel.empty()
+    ch_variants = channel.fromList(samples('--variants', params.variants)).map { variants ->
+        [[id: sampleName(variants)], variants, indexes(variants, ['tbi', 'csi'])]
+    }
     VARIANT_SCORES(ch_variants, [[id: 'reference'], reference ?: [], fai, gzi], model, params.variants_extension, params.shards)
 
     channel.topic('versions')

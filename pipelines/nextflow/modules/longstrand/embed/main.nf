@@ -25,7 +25,7 @@ process LONGSTRAND_EMBED {
     def gpus = task.accelerator ? task.accelerator.request : 0
     def device = args.contains('--device') ? '' : "--device ${gpus > 1 ? 'all' : gpus ? 'cuda' : 'cpu'}"
     def bed_command = bed ? "--bed ${bed}" : ''
-    def fasta_command = input.name.endsWith('.cram') ? "--reference ${fasta}" : ''
+    def fasta_command = input.name.endsWith('.cram') && fasta ? "--reference ${fasta}" : ''
     def model_command = model ? "--model ${model}" : ''
     def shard_command = shard ? "--shard ${shard}" : ''
     """
