@@ -311,27 +311,29 @@ __device__ __forceinline__ void multiply_gated(const float* y, const float* z, c
 }
 
 #define PRODUCTS(T, TYPE, ROWS, SEQUENCES)                                                                             \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_project_##TYPE##_##SEQUENCES(                       \
-        const float* stream, const float* norm_weight, const float* norm_bias, const T* weight, const float* bias,    \
-        const float* taps, const float* tap_bias, float* state, float* out, Project sizes) {                          \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_project_##TYPE##_##ROWS##x##SEQUENCES(               \
+        const float* stream, const float* norm_weight, const float* norm_bias, const T* weight, const float* bias,     \
+        const float* taps, const float* tap_bias, float* state, float* out, Project sizes) {                           \
         await_previous();                                                                                              \
-        project<ROWS, SEQUENCES>(stream, norm_weight, norm_bias, weight, bias, taps, tap_bias, state, out, sizes);    \
+        project<ROWS, SEQUENCES>(stream, norm_weight, norm_bias, weight, bias, taps, tap_bias, state, out, sizes);     \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_##TYPE##_##SEQUENCES(                      \
-        const float* x, const T* weight, const float* bias, float* out, Multiply sizes) {                             \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_##TYPE##_##ROWS##x##SEQUENCES(              \
+        const float* x, const T* weight, const float* bias, float* out, Multiply sizes) {                              \
         await_previous();                                                                                              \
-        multiply<ROWS, SEQUENCES>(x, weight, bias, out, sizes);                                                       \
+        multiply<ROWS, SEQUENCES>(x, weight, bias, out, sizes);                                                        \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_gated_##TYPE##_##SEQUENCES(                \
-        const float* y, const float* z, const float* norm_weight, const T* weight, const float* bias, float* out,     \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS) step_multiply_gated_##TYPE##_##ROWS##x##SEQUENCES(        \
+        const float* y, const float* z, const float* norm_weight, const T* weight, const float* bias, float* out,      \
         Gate gate, Multiply sizes) {                                                                                   \
         await_previous();                                                                                              \
-        multiply_gated<ROWS, SEQUENCES>(y, z, norm_weight, weight, bias, out, gate, sizes);                           \
+        multiply_gated<ROWS, SEQUENCES>(y, z, norm_weight, weight, bias, out, gate, sizes);                            \
     }
 
 PRODUCTS(float, f32, 1, 1)
+PRODUCTS(float, f32, 1, 8)
 PRODUCTS(float, f32, 4, 8)
 PRODUCTS(bf16, bf16, 1, 1)
+PRODUCTS(bf16, bf16, 1, 8)
 PRODUCTS(bf16, bf16, 4, 8)
 
 // ------------------------------------------------------------------------------------------------------------- the scans

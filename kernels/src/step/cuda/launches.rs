@@ -12,12 +12,15 @@ macro_rules! kernels {
             "step_choose",
             "step_duality",
             $(
-                concat!("step_project_", $name, "_1"),
-                concat!("step_project_", $name, "_8"),
-                concat!("step_multiply_", $name, "_1"),
-                concat!("step_multiply_", $name, "_8"),
-                concat!("step_multiply_gated_", $name, "_1"),
-                concat!("step_multiply_gated_", $name, "_8"),
+                concat!("step_project_", $name, "_1x1"),
+                concat!("step_project_", $name, "_1x8"),
+                concat!("step_project_", $name, "_4x8"),
+                concat!("step_multiply_", $name, "_1x1"),
+                concat!("step_multiply_", $name, "_1x8"),
+                concat!("step_multiply_", $name, "_4x8"),
+                concat!("step_multiply_gated_", $name, "_1x1"),
+                concat!("step_multiply_gated_", $name, "_1x8"),
+                concat!("step_multiply_gated_", $name, "_4x8"),
                 concat!("step_scan_", $name),
                 concat!("step_head_", $name),
             )+
@@ -188,13 +191,22 @@ fn overlapped(launch: Launch<'_>, sequences: usize) -> Launch<'_> {
     if sequences < SEVERAL { launch.overlapped() } else { launch }
 }
 
-/// How many sequences a block has, and the grid of a product.
-fn tiles(device: &Device, rows: usize, width: usize, sequences: usize) -> (usize, Grid) {
+/// The kernel of a product, by the rows of a warp and the sequences of a block, and its grid. Weights are read once for all
+/// sequences of a block, inputs for all rows of a warp; but few rows and sequences are spread over more blocks.
+fn tiles(device: &Device, rows: usize, width: usize, sequences: usize) -> (&'static str, Grid) {
     let bytes = |sequences: usize| (sequences * width.next_multiple_of(VECTOR) * size_of::<f32>()) as u32;
-    let several = sequences >= SEVERAL && bytes(8) <= device.shared_bytes();
-    let (rows_of_warp, tile) = if several { (4, 8) } else { (1, 1) };
-    let blocks = Grid::line(rows.div_ceil(WARPS * rows_of_warp), 32 * WARPS as u32).shared(bytes(tile));
-    (tile, Grid { blocks: [blocks.blocks[0], sequences.div_ceil(tile) as u32, 1], ..blocks })
+    let grid = |rows_of_warp: usize, tile: usize| {
+        let line = Grid::line(rows.div_ceil(WARPS * rows_of_warp), 32 * WARPS as u32).shared(bytes(tile));
+        Grid { blocks: [line.blocks[0], sequences.div_ceil(tile) as u32, 1], ..line }
+    };
+    if sequences < SEVERAL || bytes(8) > device.shared_bytes() {
+        return ("1x1", grid(1, 1));
+    }
+    let large = grid(4, 8);
+    match large.blocks[0] * large.blocks[1] >= device.multiprocessors() {
+        true => ("4x8", large),
+        false => ("1x8", grid(1, 8)),
+    }
 }
 
 /// Whether rows of a width may be read four numbers at a time.
