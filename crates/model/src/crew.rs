@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+mod in_order;
+
 /// Threads that work together on one job at a time, or side by side on a job each, with a scratch `T` for each job under way.
 ///
 /// A pass over a long sequence keeps all threads busy by itself; of short ones, each thread does better to take its own. Which
@@ -125,20 +127,26 @@ impl<T: Clone + Send> Crew<T> {
         J: Send,
         E: From<ThreadPoolBuildError> + Send,
     {
-        let lanes = lanes.get().min(jobs.len());
-        while self.alone.len() < lanes {
-            let lane = self.lane(NonZeroUsize::MIN)?;
-            self.alone.push(lane);
-        }
+        let lanes = self.lanes_alone(lanes.get().min(jobs.len()))?;
         let queue = Queue(Mutex::new((jobs.into_iter(), None)));
-        each(&mut self.alone[..lanes], &|scratch| {
+        let of_lane = |scratch: &mut T| {
             while let Some(job) = queue.next() {
                 if let Err(error) = work(job, scratch) {
                     queue.stop(error);
                 }
             }
-        });
+        };
+        each(lanes, &of_lane, || ());
         queue.result()
+    }
+
+    /// So many lanes of a thread each.
+    fn lanes_alone(&mut self, count: usize) -> Result<&mut [Lane<T>], ThreadPoolBuildError> {
+        while self.alone.len() < count {
+            let lane = self.lane(NonZeroUsize::MIN)?;
+            self.alone.push(lane);
+        }
+        Ok(&mut self.alone[..count])
     }
 
     /// Does one thing by all threads, which needs no scratch.
@@ -178,13 +186,14 @@ impl<J, E> Queue<J, E> {
     }
 }
 
-/// Does the work on all lanes at once and waits for the last of them; the calling thread only waits.
-fn each<T: Send>(lanes: &mut [Lane<T>], work: &(impl Fn(&mut T) + Sync)) {
-    if let Some((Lane { pool, scratch }, others)) = lanes.split_first_mut() {
-        pool.in_place_scope(|scope| {
+/// Does the work on all lanes at once and waits for the last of them; meanwhile the calling thread does its own.
+fn each<T: Send>(lanes: &mut [Lane<T>], work: &(impl Fn(&mut T) + Sync), own: impl FnOnce()) {
+    match lanes.split_first_mut() {
+        None => own(),
+        Some((Lane { pool, scratch }, others)) => pool.in_place_scope(|scope| {
             scope.spawn(|_| work(scratch));
-            each(others, work);
-        });
+            each(others, work, own);
+        }),
     }
 }
 

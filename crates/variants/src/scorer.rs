@@ -96,6 +96,11 @@ impl Scorer {
         &self.model
     }
 
+    /// Whether passes of several threads are computed together.
+    pub(crate) fn gathers(&self) -> bool {
+        self.predictor.gathers()
+    }
+
     pub(crate) fn reference(&self) -> &Reference {
         &self.reference
     }

@@ -28,6 +28,15 @@ pub(super) enum Batch {
     Long(Task),
 }
 
+impl Batch {
+    pub(super) fn into_tasks(self) -> Vec<Task> {
+        match self {
+            Self::Short { tasks, .. } => tasks,
+            Self::Long(task) => vec![task],
+        }
+    }
+}
+
 /// Reads windows up to the end.
 pub(super) struct Reader<'a> {
     embedder: &'a Embedder,

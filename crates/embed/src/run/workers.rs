@@ -1,10 +1,9 @@
 //! The threads that compute.
 
-use std::collections::BTreeMap;
+use std::iter::{Peekable, from_fn};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{IntoIter, Receiver, SyncSender};
 
 use longstrand_model::{Crew, Lanes, Scratch, Watch};
 use longstrand_table::{EmbeddingLayout, EmbeddingRow, EmbeddingRows};
@@ -19,7 +18,7 @@ use crate::error::EmbedError;
 const ROWS_BYTES: usize = 4 << 20;
 
 /// Parts that a batch is cut into for each lane: enough that no lane waits long for the others.
-const PARTS_PER_LANE: usize = 8;
+const PARTS_PER_LANE: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// The threads and what they do with each window.
 pub(super) struct Workers<'a> {
@@ -60,16 +59,14 @@ impl<'a> Workers<'a> {
 
     /// Computes batches and hands on their rows in order.
     pub(super) fn run(&mut self, batches: Receiver<Batch>, to: &SyncSender<EmbeddingRows>) -> Result<(), Halt> {
-        batches.into_iter().try_for_each(|batch| match batch {
-            Batch::Short { tasks, tokens } => {
-                let mean = tokens / tasks.len().max(1);
-                match self.work.embedder.lanes(mean, tasks.len(), self.crew.threads()) {
-                    Lanes::Together => self.together(tasks, to),
-                    Lanes::SideBySide(lanes) => self.side_by_side(lanes, tasks, to),
-                }
+        let mut batches = batches.into_iter().peekable();
+        while let Some(batch) = batches.next() {
+            match self.work.lanes(&batch, self.crew.threads()) {
+                Lanes::Together => self.together(batch.into_tasks(), to)?,
+                Lanes::SideBySide(lanes) => self.side_by_side(lanes, batch, &mut batches, to)?,
             }
-            Batch::Long(task) => self.together(vec![task], to),
-        })
+        }
+        Ok(())
     }
 
     /// One window after another, by all threads; rows are handed on as they come.
@@ -82,35 +79,38 @@ impl<'a> Workers<'a> {
         })
     }
 
-    /// Parts of a batch, one lane each. Rows are handed on when all are done; of a run that is stopped, those before the
-    /// first part that is not.
+    /// Parts of a batch and of those after it that go on as many lanes, with no end between them.
     fn side_by_side(
         &mut self,
         lanes: NonZeroUsize,
-        mut tasks: Vec<Task>,
+        first: Batch,
+        batches: &mut Peekable<IntoIter<Batch>>,
         to: &SyncSender<EmbeddingRows>,
     ) -> Result<(), Halt> {
-        let work = self.work;
-        let size = tasks.len().div_ceil(lanes.get() * PARTS_PER_LANE);
-        let mut parts = Vec::with_capacity(tasks.len().div_ceil(size));
-        while !tasks.is_empty() {
-            let rest = tasks.split_off(size.min(tasks.len()));
-            parts.push((parts.len(), std::mem::replace(&mut tasks, rest)));
-        }
-        let done: Mutex<BTreeMap<usize, EmbeddingRows>> = Mutex::default();
-        let result = self.crew.run(Lanes::SideBySide(lanes), parts, |(place, tasks), scratch| {
+        let (work, threads) = (self.work, self.crew.threads());
+        let others = from_fn(|| batches.next_if(|next| work.lanes(next, threads) == Lanes::SideBySide(lanes)));
+        let first = parts(first.into_tasks(), lanes);
+        let needed = NonZeroUsize::new(first.len()).map_or(NonZeroUsize::MIN, |parts| parts.min(lanes));
+        let parts = first.chain(others.flat_map(|batch| parts(batch.into_tasks(), lanes)));
+        let ahead = lanes.saturating_mul(PARTS_PER_LANE);
+        let embed = |tasks: Vec<Task>, scratch: &mut Scratch<f32>| {
             let mut rows = EmbeddingRows::new(work.layout);
             tasks.into_iter().try_for_each(|task| work.embed(task, scratch, &mut rows))?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).insert(place, rows);
-            Ok(())
-        });
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let in_order = done.into_iter().enumerate().take_while(|(expected, (place, _))| expected == place);
+            Ok(rows)
+        };
         let mut outbox = Outbox { rows: EmbeddingRows::new(work.layout), layout: work.layout, to };
-        in_order.map(|(_, (_, rows))| rows).try_for_each(|rows| continued(outbox.append(rows)))?;
+        let result = self.crew.in_order(needed, ahead, parts, embed, |rows| continued(outbox.append(rows)));
         continued(outbox.send())?;
         result
     }
+}
+
+/// A batch's tasks, cut for so many lanes.
+fn parts(tasks: Vec<Task>, lanes: NonZeroUsize) -> impl ExactSizeIterator<Item = Vec<Task>> + Send {
+    let size = tasks.len().div_ceil(lanes.get() * PARTS_PER_LANE.get()).max(1);
+    let count = tasks.len().div_ceil(size);
+    let mut tasks = tasks.into_iter();
+    (0..count).map(move |_| tasks.by_ref().take(size).collect())
 }
 
 fn continued(flow: ControlFlow<()>) -> Result<(), Halt> {
@@ -121,6 +121,14 @@ fn continued(flow: ControlFlow<()>) -> Result<(), Halt> {
 }
 
 impl Work<'_> {
+    /// How a batch is divided among threads.
+    fn lanes(&self, batch: &Batch, threads: NonZeroUsize) -> Lanes {
+        match batch {
+            Batch::Short { tasks, tokens } => self.embedder.lanes(tokens / tasks.len().max(1), tasks.len(), threads),
+            Batch::Long(_) => Lanes::Together,
+        }
+    }
+
     fn embed(&self, task: Task, scratch: &mut Scratch<f32>, rows: &mut dyn RowSink) -> Result<(), Halt> {
         if self.watch.is_cancelled() {
             return Err(Halt::Stopped);

@@ -17,8 +17,11 @@ use crate::window;
 /// Records of a group, unless its last window has more.
 const RECORDS: usize = 4_096;
 
+/// The same on GPUs, which wait for the last answers of each group.
+const RECORDS_OF_GPUS: usize = 32_768;
+
 /// The most records of a group.
-const MOST_RECORDS: usize = 16 * RECORDS;
+const MOST_RECORDS: usize = 65_536;
 
 /// Bytes of a group's records and alleles from which on it takes no further record.
 const BYTES: usize = 64 << 20;
@@ -35,12 +38,12 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Whether a record goes into another group than those before it.
-    fn is_full(&self, is_in_last_window: bool) -> bool {
+    /// Whether a record goes into another group than those before it, of which there may be so many in any case.
+    fn is_full(&self, records: usize, is_in_last_window: bool) -> bool {
         match self.records.len() {
             _ if self.bytes >= BYTES => true,
-            ..RECORDS => false,
-            RECORDS..MOST_RECORDS => !is_in_last_window,
+            count if count < records => false,
+            ..MOST_RECORDS => !is_in_last_window,
             _ => true,
         }
     }
@@ -95,9 +98,10 @@ impl<'a> Groups<'a> {
     pub(super) fn next(&mut self, scorer: &Scorer) -> Result<Group, ScoreError> {
         let mut group = Group::default();
         let mut last_window = None;
+        let records = if scorer.gathers() { RECORDS_OF_GPUS } else { RECORDS };
         while let Some((record, alleles)) = self.take(scorer)? {
             let window = grid_window(&alleles, scorer);
-            if group.is_full(window.is_some() && window == last_window) {
+            if group.is_full(records, window.is_some() && window == last_window) {
                 self.held = Some((record, alleles));
                 break;
             }
@@ -143,8 +147,8 @@ mod tests {
     #[test]
     fn a_group_is_full_by_records_or_by_bytes() {
         let mut group = Group::default();
-        assert!(!group.is_full(false));
+        assert!(!group.is_full(RECORDS, false));
         group.bytes = BYTES;
-        assert!(group.is_full(true));
+        assert!(group.is_full(RECORDS, true));
     }
 }
