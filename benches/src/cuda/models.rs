@@ -4,9 +4,11 @@ use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::Context;
 use longstrand_kernels::cuda::Device;
+use longstrand_model::checkpoint::TensorSpec;
 use longstrand_model::cuda::{Arithmetic, CudaModel, CudaTrainee};
 use longstrand_model::train::{Example, Gradients};
 use longstrand_model::{Meter, Request, Unwatched};
+use longstrand_pretrain::optimizer::{AdamW, AdamWOptions, clip_factor, global_norm};
 use longstrand_tests::synthetic::{self, Family, Shape};
 
 use super::device_row;
@@ -40,7 +42,49 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
         forward(report, &device, Arithmetic::Bf16, (Family::Mamba, 16, count, len))?;
     }
     forward(report, &device, Arithmetic::Single, CASES[2])?;
-    train(report, &device, Arithmetic::Single, CASES[2])
+    train(report, &device, Arithmetic::Single, CASES[2])?;
+    for (family, d_model, n_layer) in
+        [(Family::CaduceusPh, 256, 4), (Family::CaduceusPs, 256, 16), (Family::Mamba, 1_024, 24)]
+    {
+        host(report, &device, Shape { family, d_model, n_layer })?;
+    }
+    Ok(())
+}
+
+/// What the host does in a step, with all threads: gradients are brought and folded, AdamW moves the weights, and they go back.
+fn host(report: &mut Report, device: &Device, shape: Shape) -> anyhow::Result<()> {
+    let Shape { family, d_model, n_layer } = shape;
+    let checkpoint = shape.checkpoint(1);
+    let (config, mut weights) = (&checkpoint.config, checkpoint.weights.clone());
+    let mut trainee = CudaTrainee::new(device.clone(), Arithmetic::Bf16, config, &weights)?;
+    let specs = TensorSpec::all(config);
+    let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
+    let mut optimizer = AdamW::new(options, specs.iter().map(|spec| (spec.name.as_str(), spec.shape.as_slice())));
+    let mut gradients = Gradients::new(config, &weights);
+    let ids = synthetic::ids(1_024, 1);
+    let mut step = || -> anyhow::Result<f64> {
+        let example = Example { ids: &ids, labels: &ids, weights: None };
+        let flow = trainee.gradients(&[example], ids.len() as f64, &mut Meter::new(&Unwatched, 0, 0))?;
+        anyhow::ensure!(flow.is_continue());
+        device.synchronize()?;
+        let start = Instant::now();
+        gradients.zero();
+        trainee.take(&mut gradients)?;
+        let sums = gradients.fold(config, &weights);
+        let factor = clip_factor(global_norm(&sums.tensors()), 1.0);
+        optimizer.update(1e-3, factor, &mut weights.tensors_mut(), &sums.tensors());
+        trainee.update(&weights)?;
+        device.synchronize()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    step()?;
+    let seconds = median((0..ROUNDS).map(|_| step()).collect::<Result<Vec<_>, _>>()?);
+    let parameters = checkpoint.weights.parameter_count() as f64 / 1e6;
+    let what = format!("host's part of a step, {family:?} d {d_model}, {n_layer} layers");
+    report.row(&what, &[("M parameters", parameters), ("ms", seconds * 1e3)]);
+    drop(trainee);
+    device.trim();
+    Ok(())
 }
 
 fn sequences(count: usize, len: usize) -> Vec<Vec<u8>> {

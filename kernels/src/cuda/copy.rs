@@ -4,11 +4,11 @@
 //! take turns: while the device copies one, the host fills or empties the next. There are enough of them that who sends little
 //! does not wait for the kernels that were started before.
 
-use std::{ffi::c_void, mem, ops::Range, slice, sync::Arc};
+use std::{mem, ops::Range, slice, sync::Arc};
 
 use cudarc::driver::{CudaContext, CudaEvent, CudaStream, result};
 
-use super::{CudaError, Device, Element, device::refused};
+use super::{CudaError, Device, Element, device::refused, pinned::Pinned};
 
 /// Bytes of a piece.
 const PIECE: usize = 2 << 20;
@@ -29,43 +29,12 @@ struct Piece {
     done: CudaEvent,
 }
 
-struct Pinned {
-    address: *mut c_void,
-    context: Arc<CudaContext>,
-}
-
-// SAFETY: the memory is the host's, owned by this value alone.
-unsafe impl Send for Pinned {}
-
-impl Pinned {
-    fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
-        context.bind_to_thread().map_err(refused("cuCtxSetCurrent"))?;
-        // SAFETY: the memory is freed once, when this value is dropped. No flags: memory that is made for writing alone
-        // is read very slowly.
-        let address = unsafe { result::malloc_host(PIECE, 0) }.map_err(refused("cuMemHostAlloc"))?;
-        Ok(Self { address, context: context.clone() })
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: so many bytes were allocated, the caller waited for the device, and any bytes are a `u8`: the driver
-        // gives the memory zeroed or with what was in it.
-        unsafe { slice::from_raw_parts_mut(self.address.cast(), PIECE) }
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: it was allocated by `new`; `Piece` waits for the device before. An error tells of what failed before.
-        unsafe {
-            let _ = self.context.bind_to_thread();
-            let _ = result::free_host(self.address);
-        }
-    }
-}
-
 impl Piece {
     fn new(context: &Arc<CudaContext>) -> Result<Self, CudaError> {
-        Ok(Self { memory: Pinned::new(context)?, done: context.new_event(None).map_err(refused("cuEventCreate"))? })
+        Ok(Self {
+            memory: Pinned::new(context, PIECE)?,
+            done: context.new_event(None).map_err(refused("cuEventCreate"))?,
+        })
     }
 
     /// The bytes, when the device is done with them.

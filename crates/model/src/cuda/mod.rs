@@ -41,7 +41,7 @@ use executor::Executor;
 pub use generator::{CudaGenerator, NOT_FINITE};
 pub use host::SharedRows;
 pub(crate) use mixer::{check, check_training};
-pub use train::CudaTrainee;
+pub use train::{CudaTrainee, Room};
 
 /// How a model computes on a GPU.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

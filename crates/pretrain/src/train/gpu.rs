@@ -6,7 +6,7 @@ use longstrand_model::{
     EngineError, Meter,
     checkpoint::Weights,
     config::Config,
-    cuda::CudaTrainee,
+    cuda::{CudaTrainee, Room},
     train::{Example, Gradients, Loss},
 };
 use rayon::prelude::*;
@@ -18,6 +18,8 @@ use crate::objective::Batch;
 #[derive(Default)]
 pub(super) struct GpuPasses {
     trainee: Option<CudaTrainee>,
+    /// Bytes of the host's memory in which a long window's inputs of layers may be put away.
+    pub(super) host_room: u64,
 }
 
 impl GpuPasses {
@@ -41,6 +43,7 @@ impl GpuPasses {
             }
             None => CudaTrainee::new(device.clone(), *arithmetic, config, weights).map_err(failed)?,
         };
+        trainee.set_room(Room { device: None, host: self.host_room });
         let length = usize::try_from(windows.own.length).expect("a window fits in memory");
         let at_a_time = u32::try_from(trainee.batch(length)).unwrap_or(u32::MAX);
         for start in (0..windows.own.windows).step_by(at_a_time as usize) {

@@ -210,7 +210,10 @@ impl Pretraining {
             validator.batches.read(&mut data.sources, 0, 0..1)?;
         }
         let clip = settings.optimizer.clip;
-        let learner = Learner::new(processor, config, weights, settings.optimizer(), clip, self.threads);
+        #[cfg_attr(not(feature = "cuda"), expect(unused_mut, reason = "only a GPU puts anything away"))]
+        let mut learner = Learner::new(processor, config, weights, settings.optimizer(), clip, self.threads);
+        #[cfg(feature = "cuda")]
+        learner.set_host_room(plan.spare_memory());
         Ok(Prepared { plan, training, validator, learner, sources: data.sources, schedule: settings.schedule()? })
     }
 

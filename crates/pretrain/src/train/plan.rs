@@ -166,6 +166,12 @@ impl Plan {
         }
     }
 
+    /// Bytes of memory that a step leaves, of which the system keeps an eighth; none where it is not known what there is.
+    #[cfg(feature = "cuda")]
+    pub(super) fn spare_memory(&self) -> u64 {
+        self.available_memory.map_or(0, |available| available.saturating_sub(self.memory.total()) / 8 * 7)
+    }
+
     /// What would make the run fit, as far as can be told.
     fn advice(&self, available: u64) -> String {
         let PlannedMemory { state, windows, gradients, sums, passing } = self.memory;

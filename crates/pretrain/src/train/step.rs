@@ -88,6 +88,12 @@ impl Learner {
         }
     }
 
+    /// Lets so many bytes of the host's memory be used by a long window that a GPU has no room for.
+    #[cfg(feature = "cuda")]
+    pub(super) fn set_host_room(&mut self, bytes: u64) {
+        self.gpu.host_room = bytes;
+    }
+
     /// What it is computed on.
     pub fn processor(&self) -> &TrainingProcessor {
         &self.processor

@@ -2,6 +2,7 @@
 //!
 //! As on a CPU the input of every layer is kept, in the type of the matrices, and everything else is computed again. The
 //! norms of a model in bf16 read the inputs as they are kept, forward and back. Gradients are f32 sums in a fixed order.
+//! Inputs that the device has no room for are put away in the memory of the host, as far as [`Room`] lets them.
 
 mod classify;
 mod head;
@@ -9,6 +10,7 @@ mod layer;
 mod mixer;
 mod norm;
 mod pass;
+mod shelves;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::watch::Meter;
 use classify::Classification;
 use head::CrossEntropy;
 use pass::Trainer;
+pub use shelves::Room;
 
 /// A model on a GPU whose gradients can be computed, and the sums of them.
 #[derive(Debug)]
@@ -78,6 +81,11 @@ impl CudaTrainee {
     /// The device has not enough memory, or the driver refuses.
     pub fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
         with!(&mut self.trainer, trainer => trainer.update(weights))
+    }
+
+    /// Sets the memory that gradients may take: by default what is free on the device, and nothing of the host's.
+    pub fn set_room(&mut self, room: Room) {
+        with!(&mut self.trainer, trainer => trainer.shelves.room = room);
     }
 
     /// Where it computes.

@@ -7,6 +7,7 @@ use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::{embedding, pointwise};
 
 use super::layer::{LayerBackward, Passage, forward_traced};
+use super::shelves::{Held, Need, Shelves};
 use super::sums::Sums;
 use super::trail::Trail;
 use super::workspace::Adjoints;
@@ -39,12 +40,14 @@ pub(super) struct Trainer<T: Real> {
     pub(super) columns: usize,
     /// Bytes that trails may take.
     pub(super) room: usize,
+    /// Where the inputs of layers are kept.
+    pub(super) shelves: Shelves<T>,
 }
 
 /// What is kept of sequences on their way forward.
 struct Kept<T: Real> {
     /// The input of every layer, `[strands, columns, D]`.
-    inputs: Vec<Buffer<T>>,
+    inputs: Vec<Held<T>>,
     /// The residual stream behind the last layer, `[strands, columns, D]`.
     streams: Buffer<f32>,
     /// What every layer leaves for its way back, where there is room for it.
@@ -101,6 +104,7 @@ impl<T: Real> Trainer<T> {
             columns: (fit / tile * tile).max(tile),
             room: (total / TRAILS) as usize,
             score: Score::of_strands(&executor.config, weights),
+            shelves: Shelves::default(),
             executor,
         })
     }
@@ -160,6 +164,7 @@ impl<T: Real> Trainer<T> {
             _ => of_strand.columns(),
         };
         let cut = Cut { of_strand, spans: spans(len, chunk), chunk };
+        self.shelves.divide(&self.executor.device, self.need(&cut))?;
         let ids = self.executor.upload(&sequences[group.clone()], &(0..len), of_strand)?;
         let Some(mut kept) = self.forward(&ids, &cut, meter)? else { return Ok(ControlFlow::Break(())) };
         let mut d_streams = objective.d_streams(self, group, &cut, &kept.streams)?;
@@ -183,12 +188,28 @@ impl<T: Real> Trainer<T> {
                 1 => self.forward_together(i, cut, &input, &mut kept, &mut work, meter)?,
                 _ => self.forward_in_chunks(i, cut, &input, &mut kept, &mut work, meter)?,
             };
-            kept.inputs.push(input);
+            kept.inputs.push(self.shelves.hold(i, input)?);
             if flow.is_break() {
                 return Ok(None);
             }
         }
         Ok(Some(kept))
+    }
+
+    /// What a sequence takes that is taken in chunks; sequences that go together have their inputs on the device.
+    fn need(&self, cut: &Cut) -> Option<Need> {
+        let config = &self.executor.config;
+        let elements = (self.executor.strands() * cut.of_strand.columns() * config.d_model) as u64;
+        let (stream, input) = (4 * elements, size_of::<T>() as u64 * elements);
+        let branches = self.executor.weights.layers.first()?.branches.len();
+        // The outputs of the branch that walks against the others, of a strand.
+        let opposing = (branches - 1) * cut.of_strand.columns() * config.mixer.d_inner() * size_of::<T>();
+        let forward = stream + opposing as u64;
+        // Of streams and their gradients behind the last layer; of those, in both types, and what was put away.
+        let backward = (2 * stream).max(stream + 2 * input);
+        let chunk = (cut.chunk * Adjoints::<T>::bytes_per_column(config)) as u64;
+        let need = Need { layers: config.n_layer, input, rest: forward.max(backward) + chunk };
+        (cut.spans.len() > 1).then_some(need)
     }
 
     fn forward_together(
@@ -280,6 +301,7 @@ impl<T: Real> Trainer<T> {
         for i in (0..config.n_layer).rev() {
             pointwise::cuda::convert(d_streams.view(), d_out.view_mut())?;
             let input = kept.inputs.pop().expect("an input of each layer");
+            let input = self.shelves.give(input, &self.executor.device)?;
             let way = Way { index: i, cut, input: &input, d_out: &d_out };
             let flow = match is_together {
                 true => self.backward_together(&way, kept.trails.pop(), d_streams, &mut work, meter)?,

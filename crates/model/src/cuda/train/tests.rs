@@ -2,7 +2,7 @@ use longstrand_kernels::backend::{Precision, Scalar};
 use longstrand_kernels::cuda::Device;
 use longstrand_kernels::{Backend, Cpu, Reference, simd::Level};
 
-use super::{CudaTrainee, Kind};
+use super::{CudaTrainee, Kind, Room};
 use crate::Chunking;
 use crate::checkpoint::{Checkpoint, TensorSpec, Weights};
 use crate::config::Head;
@@ -159,6 +159,35 @@ fn what_is_kept_is_what_would_be_computed_again() {
             };
             let (kept, again) = (found(usize::MAX), found(0));
             assert!(kept == again, "{case} {arithmetic:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_put_away_comes_back_as_it_was() {
+    let Some(device) = device() else { return };
+    for case in ["hf-mamba", "hf-mamba2", "caduceus-ph", "caduceus-ps"] {
+        let checkpoint = checkpoint(case);
+        for arithmetic in [Arithmetic::Single, Arithmetic::Bf16] {
+            let examples = Examples::new(1, 300);
+            let here = found(&mut trainee(&device, arithmetic, &checkpoint, 128), &checkpoint, &examples);
+            // All inputs; then those that some bytes have room for.
+            for host in [u64::MAX, 1 << 17] {
+                let mut trainee = trainee(&device, arithmetic, &checkpoint, 128);
+                trainee.set_room(Room { device: Some(0), host });
+                for _ in 0..2 {
+                    assert!(found(&mut trainee, &checkpoint, &examples) == here, "{case} {arithmetic:?} {host}");
+                }
+                let spare = match &trainee.trainer {
+                    Kind::Single(trainer) => trainer.shelves.spare_count(),
+                    Kind::Bf16(trainer) => trainer.shelves.spare_count(),
+                };
+                let layers = checkpoint.config.n_layer;
+                assert!(
+                    spare == layers || host != u64::MAX && (1..=layers).contains(&spare),
+                    "{case}: {spare} put away"
+                );
+            }
         }
     }
 }
