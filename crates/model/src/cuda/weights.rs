@@ -3,6 +3,7 @@
 use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
 use longstrand_kernels::embedding::complement_table;
 use longstrand_kernels::{Direction, norm};
+use rayon::prelude::*;
 
 use super::layout::{Stretch, Walk, on};
 use super::mixer::{self, Core, matrix};
@@ -82,7 +83,8 @@ impl<T: Real> DeviceWeights<T> {
         let last = Arrangement::after_blocks(config, config.n_layer);
         Ok(Self {
             tables,
-            layers: weights.layers.iter().enumerate().map(layer).collect::<Result<_, _>>()?,
+            // Threads change the weights, and send them one at a time.
+            layers: weights.layers.par_iter().enumerate().map(layer).collect::<Result<_, _>>()?,
             norm_f: Norm::new(device, config.norm, &weights.norm_f, last.swapped)?,
             head: Head::new(device, config, weights)?,
         })

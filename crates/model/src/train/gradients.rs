@@ -1,6 +1,7 @@
 //! Gradients of all parameters, as the passes add them up and as a checkpoint holds them.
 
 use longstrand_kernels::{backend::Scalar, embedding::add_complement};
+use rayon::prelude::*;
 
 use crate::checkpoint::{LayerWeights, LinearWeights, MixerWeights, NormWeights, Weights};
 use crate::config::{Config, Head};
@@ -34,7 +35,7 @@ impl<S: Scalar> Gradients<S> {
 
     /// Forgets all that has been added.
     pub fn zero(&mut self) {
-        self.all_mut().for_each(|values| values.fill(S::default()));
+        self.all_mut().collect::<Vec<_>>().into_par_iter().for_each(|values| values.fill(S::default()));
     }
 
     /// Adds those of other sequences, of the same model.
@@ -64,10 +65,10 @@ impl<S: Scalar> Gradients<S> {
     /// them, and log(−A) in the place of A. `weights` are those that the gradients were computed with.
     pub fn fold(&self, config: &Config, weights: &Weights) -> Weights<S> {
         let mut folded = self.weights.clone();
-        for (i, (layer, of)) in folded.layers.iter_mut().zip(&weights.layers).enumerate() {
+        folded.layers.par_iter_mut().zip(&weights.layers).enumerate().for_each(|(i, (layer, of))| {
             let flip = Arrangement::of_layer(config, i).swapped;
             fold_layer(layer, of, config, flip);
-        }
+        });
         let flip = Arrangement::after_blocks(config, config.n_layer).swapped;
         fold_norm(&mut folded.norm_f, flip);
         let mut tied = self.tied_head.clone();

@@ -6,6 +6,7 @@ use longstrand_kernels::Write;
 use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real, ViewMut};
 use longstrand_kernels::embedding::add_complement;
 use longstrand_kernels::linear::cuda::{self as linear, Matrix, MatrixMut, Positions};
+use rayon::prelude::*;
 
 use crate::checkpoint::{MixerWeights, Weights};
 use crate::config::{Config, Head};
@@ -87,9 +88,8 @@ impl Sums {
             values.iter_mut().zip(&sums[place.clone()]).for_each(|(value, sum)| *value += sum);
         };
         let places = self.places.weights.tensors();
-        for (values, place) in to.weights.tensors_mut().into_iter().zip(places) {
-            add(values, &place[0]);
-        }
+        let tensors = to.weights.tensors_mut().into_par_iter().zip(places);
+        tensors.for_each(|(values, place)| add(values, &place[0]));
         for (value, sum) in to.weights.score.iter_mut().flatten().zip(&mut self.d_score) {
             *value += std::mem::take(sum) as f32;
         }
