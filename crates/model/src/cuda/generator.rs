@@ -83,12 +83,14 @@ impl CudaModel {
     ///
     /// # Errors
     ///
-    /// The driver refuses.
+    /// - there is no code for it on a GPU
+    /// - the driver refuses
     ///
     /// # Panics
     ///
     /// Panics if the model is not causal or has no language-model head.
     pub fn most_drawn(&self) -> Result<usize, CudaError> {
+        check(self.config())?;
         let free = self.device().free_bytes()? + self.device().memory().cached;
         let of_one = match &self.executor {
             Kind::Single(executor) => executor.step_model([0; BASES]).bytes_per_sequence(),

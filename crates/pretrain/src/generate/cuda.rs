@@ -12,7 +12,7 @@ use longstrand_model::cuda::{CudaGenerator, CudaModel, NOT_FINITE, Piece};
 use longstrand_model::{EngineError, Gpus, Request, State, Watch};
 use longstrand_seq::vocab::Vocabulary;
 
-use super::{Beginning, Drawer, GenerateError, Generation, Output, Prompt, tell};
+use super::{Beginning, Drawer, GenerateError, Generation, Output, Prompt, SIDE_BY_SIDE, tell};
 use crate::random::{Draws, Purpose};
 
 /// Bases of a sample that are drawn in a block.
@@ -149,6 +149,10 @@ impl Drawer for CudaDrawer<'_> {
     }
 
     fn samples(&mut self, prompt: Prompt, output: &mut Output<'_>) -> Result<(), GenerateError> {
+        let kept = self.waiting.chunk_by(is_of_one_prompt).map(|samples| samples[0].prompt.kept.len() as u64);
+        if kept.sum::<u64>() + prompt.kept.len() as u64 > SIDE_BY_SIDE {
+            self.draw_waiting(output)?;
+        }
         let prompt = Rc::new(prompt);
         for number in 0..self.options.samples.get() {
             let draws = Draws::new(self.options.seed, Purpose::Generate, number, prompt.number);
@@ -165,10 +169,14 @@ impl Drawer for CudaDrawer<'_> {
     }
 }
 
+fn is_of_one_prompt(a: &Sample, b: &Sample) -> bool {
+    Rc::ptr_eq(&a.prompt, &b.prompt)
+}
+
 /// Has the samples go on from their prompts.
 fn begin(generator: &mut CudaGenerator<'_>, samples: &[Sample]) -> Result<(), CudaError> {
     let mut first = 0;
-    for of_prompt in samples.chunk_by(|a, b| Rc::ptr_eq(&a.prompt, &b.prompt)) {
+    for of_prompt in samples.chunk_by(is_of_one_prompt) {
         let Beginning { state, next } = &of_prompt[0].prompt.beginning;
         let end = first + of_prompt.len();
         generator.go_on_from(first..end, state, next.unwrap_or_default())?;
