@@ -155,6 +155,20 @@ fn every_command_is_in_the_readme() {
 }
 
 #[test]
+fn tests_that_the_comparison_names_are_there() {
+    let page = read(&root().join("docs/peers.md"));
+    let named: Vec<_> = page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).collect();
+    for &(file, test) in &named {
+        if test.ends_with('…') {
+            continue;
+        }
+        let code = read(&root().join(format!("tests/tests/{file}.rs")));
+        assert!(code.contains(&format!("\nfn {test}()")), "{file}::{test}");
+    }
+    assert!(named.len() > 20, "the test reads the page wrongly: {} tests", named.len());
+}
+
+#[test]
 fn the_table_of_exit_codes_is_the_programs() {
     let page = read(&root().join("docs/exit-codes.md"));
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok());
