@@ -68,6 +68,11 @@ impl Block<'_> {
         self.words.first() == Some(&"sh")
     }
 
+    /// Whether a test runs it: no other word says why it is not.
+    pub fn is_run(&self) -> bool {
+        self.words == ["sh"]
+    }
+
     /// What stands in it, as one text.
     pub fn text(&self) -> String {
         self.lines.join("\n")
@@ -101,6 +106,6 @@ mod tests {
         assert_eq!(prose, ["a", "d"]);
         let shell = Block { line: 2, words: vec!["sh", "files"], lines: vec!["b", "", "c"] };
         assert_eq!(blocks, [shell, Block { line: 8, words: vec![], lines: vec![] }]);
-        assert!(blocks[0].is_shell() && !blocks[1].is_shell());
+        assert!(blocks[0].is_shell() && !blocks[0].is_run() && !blocks[1].is_shell());
     }
 }

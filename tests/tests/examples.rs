@@ -23,10 +23,6 @@ const REASONS: &[(&str, &str)] = &[
 /// What stands for anything: in a line for a part of it, alone for any number of lines.
 const ELLIPSIS: &str = "…";
 
-fn is_run(block: &Block<'_>) -> bool {
-    block.words == ["sh"]
-}
-
 fn is_output(block: &Block<'_>) -> bool {
     block.words == ["output"]
 }
@@ -69,7 +65,7 @@ fn follow(page: &Path) -> Result<usize, String> {
     let place = |block: &Block<'_>| format!("{}:{}", page.display(), block.line);
     let folder = workplace();
     let mut checked = 0;
-    for (index, block) in blocks.iter().enumerate().filter(|(_, block)| is_run(block)) {
+    for (index, block) in blocks.iter().enumerate().filter(|(_, block)| block.is_run()) {
         let printed = run(block, folder.path()).map_err(|error| format!("{}: {error}", place(block)))?;
         if let Some(shown) = blocks.get(index + 1).filter(|next| is_output(next)) {
             let is_shown = agree(&shown.lines, &printed.lines().map(str::trim_end).collect::<Vec<_>>());
@@ -94,7 +90,7 @@ fn agree(shown: &[&str], printed: &[&str]) -> bool {
 }
 
 fn line_agrees(shown: &str, printed: &str) -> bool {
-    let Some((start, rest)) = shown.split_once(ELLIPSIS) else { return shown == printed };
+    let Some((start, rest)) = shown.split_once(ELLIPSIS) else { return shown.trim_end() == printed };
     let Some(printed) = printed.strip_prefix(start) else { return false };
     (0..=printed.len()).filter(|&at| printed.is_char_boundary(at)).any(|at| line_agrees(rest, &printed[at..]))
 }
@@ -116,7 +112,7 @@ fn blocks_that_are_not_run_say_why() {
         for block in parse(&text).1 {
             let place = format!("{}:{}", page.display(), block.line);
             assert!(!is_output(&block) || may_have_output, "{place}: an output stands behind a block that is run");
-            may_have_output = is_run(&block);
+            may_have_output = block.is_run();
             if let Some((_, reason)) = block.words.split_first().filter(|_| block.is_shell()) {
                 let is_known = |word| REASONS.iter().any(|(known, _)| *known == word);
                 assert!(reason.len() <= 1 && reason.iter().copied().all(is_known), "{place}: expected one of {REASONS:?}");
