@@ -7,7 +7,7 @@ use std::{
 
 use clap::{CommandFactory, Parser};
 use longstrand_cli::{args::Cli, failure::EXIT_CODES};
-use longstrand_tests::pages::{Block, markdown, normal, pages, parse, read, root};
+use longstrand_tests::pages::{markdown, normal, pages, parse, read, root};
 
 /// How a page of the book names files outside of it.
 const REPOSITORY: &str = "https://github.com/longstrand/longstrand/";
@@ -141,8 +141,7 @@ fn commands_that_are_not_run_are_understood() {
 
 #[test]
 fn words_are_split_as_a_shell_does() {
-    let text =
-        "```sh files\nA=b longstrand embed 'a b' \\\n  -o \"c\"#d  # e\nlongstrand man | man -l -\necho longstrand\n```\n```sh\nlongstrand --run\n```\n";
+    let text = "```sh files\nA=b longstrand embed 'a b' \\\n  -o \"c\"#d  # e\nlongstrand man | man -l -\necho longstrand\n```\n```sh\nlongstrand --run\n```\n";
     assert_eq!(commands(text), [vec!["longstrand", "embed", "a b", "-o", "c#d"], vec!["longstrand", "man"]]);
 }
 

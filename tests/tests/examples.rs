@@ -115,7 +115,10 @@ fn blocks_that_are_not_run_say_why() {
             may_have_output = block.is_run();
             if let Some((_, reason)) = block.words.split_first().filter(|_| block.is_shell()) {
                 let is_known = |word| REASONS.iter().any(|(known, _)| *known == word);
-                assert!(reason.len() <= 1 && reason.iter().copied().all(is_known), "{place}: expected one of {REASONS:?}");
+                assert!(
+                    reason.len() <= 1 && reason.iter().copied().all(is_known),
+                    "{place}: expected one of {REASONS:?}"
+                );
             } else {
                 let is_command = block.lines.iter().any(|line| line.starts_with("longstrand "));
                 assert!(!is_command || is_output(&block), "{place}: commands stand in a block for a shell, ```sh");
@@ -144,5 +147,8 @@ fn a_block_that_fails_is_found() {
     let failure = |lines| run(&Block { line: 1, words: vec!["sh"], lines }, folder.path());
     assert!(failure(vec!["longstrand nothing | cat", "true"]).is_err());
     assert!(failure(vec!["echo $NOTHING_IS_SET"]).is_err());
-    assert_eq!(failure(vec!["longstrand --version | cut -d ' ' -f 1; test -s data/README.md"]), Ok("longstrand\n".into()));
+    assert_eq!(
+        failure(vec!["longstrand --version | cut -d ' ' -f 1; test -s data/README.md"]),
+        Ok("longstrand\n".into())
+    );
 }
