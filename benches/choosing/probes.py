@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A probe for each pooling, layer and strand of the tables that `run` makes, as JSON.
+"""A probe for each pooling, layer and strand of the tables that `pooling` makes, as JSON.
 
 usage: probes.py FOLDER
 
