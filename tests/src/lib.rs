@@ -5,6 +5,7 @@ pub mod command;
 pub mod fixture;
 pub mod labelled;
 pub mod likelihood;
+pub mod pages;
 pub mod ranks;
 pub mod synthetic;
 pub mod table;

@@ -2,76 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use clap::{CommandFactory, Parser};
 use longstrand_cli::{args::Cli, failure::EXIT_CODES};
-
-/// Where pages are, besides the repository's root.
-const FOLDERS: &[&str] = &["benches", "crates", "data", "docs", "kernels", "packaging", "pipelines", "tests"];
+use longstrand_tests::pages::{markdown, normal, pages, parse, read, root};
 
 /// How a page of the book names files outside of it.
 const REPOSITORY: &str = "https://github.com/longstrand/longstrand/";
 
-fn root() -> PathBuf {
-    normal(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Markdown files of a folder, and of those in it if they are wanted.
-fn markdown(folder: &Path, deep: bool) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-        if path.is_dir() && deep {
-            found.extend(markdown(&path, deep));
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn pages() -> Vec<PathBuf> {
-    let mut pages = markdown(&root(), false);
-    pages.extend(FOLDERS.iter().flat_map(|folder| markdown(&root().join(folder), true)));
-    pages
-}
-
-/// A path without `.` and `..`, whether it is there or not.
-fn normal(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut normal, component| {
-        match component {
-            Component::ParentDir => drop(normal.pop()),
-            Component::CurDir => {}
-            other => normal.push(other),
-        }
-        normal
-    })
-}
-
-/// The lines of a page outside of its blocks, and those inside with the block's words.
-fn lines(text: &str) -> (Vec<&str>, Vec<(&str, &str)>) {
-    let (mut prose, mut code, mut block) = (Vec::new(), Vec::new(), None);
-    for line in text.lines() {
-        match (line.trim_start().strip_prefix("```"), block) {
-            (Some(words), None) => block = Some(words),
-            (Some(_), Some(_)) => block = None,
-            (None, Some(words)) => code.push((words, line)),
-            (None, None) => prose.push(line),
-        }
-    }
-    (prose, code)
-}
-
 /// Where the links of a page lead to, those that are defined on a line of their own included.
 fn links(text: &str) -> Vec<String> {
-    let prose = lines(text).0;
+    let prose = parse(text).0;
     let defined =
         prose.iter().filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).map(|(_, target)| target.trim());
     let prose = prose.join("\n");
@@ -87,7 +30,7 @@ fn anchor(heading: &str) -> String {
 }
 
 fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = lines(text).0.into_iter().filter(|line| line.starts_with('#'));
+    let headings = parse(text).0.into_iter().filter(|line| line.starts_with('#'));
     headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
 }
 
@@ -154,10 +97,10 @@ fn the_book_has_every_page() {
     assert_eq!(listed, written);
 }
 
-/// The command lines of the program in a page's blocks for a shell.
+/// The command lines of the program in those of a page's blocks for a shell that are not run (`examples.rs`).
 fn commands(text: &str) -> Vec<Vec<String>> {
-    let shell = lines(text).1.into_iter().filter(|(block, _)| *block == "sh").map(|(_, line)| line);
-    let joined = shell.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
+    let shell = parse(text).1.into_iter().filter(|block| block.is_shell() && !block.is_run());
+    let joined = shell.map(|block| block.text()).collect::<Vec<_>>().join("\n").replace("\\\n", " ");
     let words =
         joined.lines().map(words).map(|words| words.into_iter().skip_while(|word| word.contains('=')).collect());
     words.filter(|words: &Vec<String>| words.first().is_some_and(|word| word == "longstrand")).collect()
@@ -184,7 +127,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn commands_of_the_pages_are_understood() {
+fn commands_that_are_not_run_are_understood() {
     let mut checked = 0;
     for page in pages() {
         for command in commands(&read(&page)) {
@@ -198,8 +141,7 @@ fn commands_of_the_pages_are_understood() {
 
 #[test]
 fn words_are_split_as_a_shell_does() {
-    let text =
-        "```sh\nA=b longstrand embed 'a b' \\\n  -o \"c\"#d  # e\nlongstrand man | man -l -\necho longstrand\n```\n";
+    let text = "```sh files\nA=b longstrand embed 'a b' \\\n  -o \"c\"#d  # e\nlongstrand man | man -l -\necho longstrand\n```\n```sh\nlongstrand --run\n```\n";
     assert_eq!(commands(text), [vec!["longstrand", "embed", "a b", "-o", "c#d"], vec!["longstrand", "man"]]);
 }
 
@@ -209,6 +151,20 @@ fn every_command_is_in_the_readme() {
     for command in Cli::command().get_subcommands().map(clap::Command::get_name) {
         assert!(readme.contains(&format!("| `longstrand {command}")), "{command}");
     }
+}
+
+#[test]
+fn tests_that_the_comparison_names_are_there() {
+    let page = read(&root().join("docs/peers.md"));
+    let named: Vec<_> = page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).collect();
+    for &(file, test) in &named {
+        if test.ends_with('…') {
+            continue;
+        }
+        let code = read(&root().join(format!("tests/tests/{file}.rs")));
+        assert!(code.contains(&format!("\nfn {test}()")), "{file}::{test}");
+    }
+    assert!(named.len() > 20, "the test reads the page wrongly: {} tests", named.len());
 }
 
 #[test]
