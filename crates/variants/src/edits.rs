@@ -125,6 +125,11 @@ impl Task for EditTask<'_> {
 }
 
 impl EditTask<'_> {
+    /// Positions that go through the model, at most: those of the reference, and of each edited sequence.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.context * (1 + self.edits.len() as u64)
+    }
+
     fn shares(&self, edit: &Edit, start: u64) -> bool {
         let first = self.edits[0];
         (first.contig, first.start, &first.reference) == (edit.contig, edit.start, &edit.reference)

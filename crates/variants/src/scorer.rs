@@ -31,10 +31,10 @@ use crate::window;
 /// A model, a reference and what is computed of each allele.
 pub(crate) struct Scorer {
     model: ModelFacts,
-    predictor: Predictor,
-    reference: Reference,
-    options: ScoreOptions,
-    crew: Crew<Scratch<f32>>,
+    pub(crate) predictor: Predictor,
+    pub(crate) reference: Reference,
+    pub(crate) options: ScoreOptions,
+    pub(crate) crew: Crew<Scratch<f32>>,
     trails: Mutex<Trails>,
 }
 
@@ -81,7 +81,7 @@ impl Scorer {
     }
 
     /// Bases of the longest window that a score may read.
-    fn longest_window(&self) -> u64 {
+    pub(crate) fn longest_window(&self) -> u64 {
         let (options, context) = (&self.options, self.options.context.get());
         let each = options.scores.iter().map(|score| match score {
             Score::Likelihood if options.anchor != Anchor::Window => 0,
@@ -207,21 +207,18 @@ impl<'r> Round<'_, 'r> {
     /// Sums log p(alt) − log p(ref) over the bases that an allele substitutes.
     fn sites(&mut self, reading: Reading) -> Result<(), ScoreError> {
         let context = self.bench.options.context.get();
-        let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
         for builder in &mut *self.scored {
             let Some((edit, span)) = builder.edit() else { continue };
             match substituted(edit) {
                 Ok(positions) => {
                     for position in positions {
                         builder.saw(&reading.window(position, context, span));
-                        spans.insert(Site { contig: edit.contig, position }, span);
                     }
                 }
                 Err(reason) => builder.lacks(self.score, reason),
             }
         }
-        let (sites, spans): (Vec<Site>, Vec<Range<u64>>) =
-            spans.into_iter().map(|(site, span)| (site, span.clone())).unzip();
+        let (sites, spans) = sites_of(self.scored.iter().filter_map(Builder::edit));
         let tasks = reading.tasks(&sites, &spans, context);
         for &strand in self.bench.options.strands.each() {
             let answers = answer(&tasks, sites.len(), strand, self.bench, self.crew, self.journal)?;
@@ -272,8 +269,7 @@ impl<'r> Round<'_, 'r> {
 
     /// All edits, each once, in order, and the spans that they lie in.
     fn all_edits(&self) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
-        let edits: BTreeMap<&'r Edit, &'r Range<u64>> = self.scored.iter().filter_map(Builder::edit).collect();
-        edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
+        edits_of(self.scored.iter().filter_map(Builder::edit))
     }
 
     fn set_all(&mut self, strand: Strand, edits: &[&Edit], answers: &Answers, values: impl Fn(&[f64]) -> Vec<f64>) {
@@ -290,6 +286,24 @@ impl<'r> Round<'_, 'r> {
 fn likelihoods(answer: &[f64]) -> [f64; 2] {
     let &[reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
     [alternate - reference, alternate / n_alternate.max(1.0) - reference / n_reference.max(1.0)]
+}
+
+/// The sites that edits substitute, each once, in order, and the spans that they lie in.
+pub(crate) fn sites_of<'r>(edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>) -> (Vec<Site>, Vec<Range<u64>>) {
+    let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
+    for (edit, span) in edits {
+        let positions = substituted(edit).into_iter().flatten();
+        spans.extend(positions.map(|position| (Site { contig: edit.contig, position }, span)));
+    }
+    spans.into_iter().map(|(site, span)| (site, span.clone())).unzip()
+}
+
+/// Edits, each once, in order, and the spans that they lie in.
+pub(crate) fn edits_of<'r>(
+    edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>,
+) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
+    let edits: BTreeMap<&'r Edit, &'r Range<u64>> = edits.collect();
+    edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
 }
 
 /// The positions that a masked language model is asked about.

@@ -110,6 +110,11 @@ impl Task for SiteTask {
 }
 
 impl SiteTask {
+    /// Positions that go through the model.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.context
+    }
+
     /// Whether a site on the contig that is read in the window can be read with these.
     fn shares(&self, contig: usize, window: &Range<u64>) -> bool {
         self.reading == Reading::OnGrid && self.contig == contig && self.window == *window
