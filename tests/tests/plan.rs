@@ -158,7 +158,9 @@ fn shards_and_requests_follow_the_time() {
 fn a_table_has_the_same_figures() {
     let line = "--region I:1-4096 --window 1024 --device cpu -o out.parquet";
     let shown = longstrand().args("plan embed").arg(data(YEAST)).args(line).succeeds().stdout;
-    for row in ["command     longstrand embed\n", "work        4 windows, 4,096 bases, 4,096 tokens, 4 rows\n", "tokens/s: "] {
+    for row in
+        ["command     longstrand embed\n", "work        4 windows, 4,096 bases, 4,096 tokens, 4 rows\n", "tokens/s: "]
+    {
         assert!(shown.contains(row), "{row}: {shown}");
     }
 }

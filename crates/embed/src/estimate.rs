@@ -49,7 +49,8 @@ impl Plan {
         let pace = if rate.is_some() { None } else { Some(self.pace(planned.windows, bases, first)?) };
         let computing = tokens as f64 / rate.or(pace.as_ref().map(Pace::rate)).unwrap_or(f64::NAN);
         let files: Vec<_> = self.job.input.files().collect();
-        let fixed = digest::seconds(&files).map_err(|error| EmbedError::Digest { path: error.path, source: error.source })?;
+        let fixed =
+            digest::seconds(&files).map_err(|error| EmbedError::Digest { path: error.path, source: error.source })?;
         Ok(Estimate {
             work: vec![("windows", planned.windows), ("bases", planned.bases), ("tokens", tokens), ("rows", rows)],
             memory,
@@ -87,8 +88,12 @@ impl Plan {
             // A bidirectional model takes longer for a base where there is more than one chunk.
             let two_chunks = 2 * embedder.chunk(bases as usize) as u64;
             let most = bases.min(LONGEST_TRIAL.max(two_chunks));
-            let (bases, seconds) = estimate::time(two_chunks, most, |bases| trial.compute(1, bases))?;
-            return Ok(Pace { tokens: tokens(bases), length: bases, seconds });
+            let mut length = 0;
+            let (bases, seconds) = estimate::time(two_chunks, most, |bases| {
+                length = bases;
+                trial.compute(1, bases)
+            })?;
+            return Ok(Pace { tokens: tokens(bases), length, seconds });
         }
         let lanes = lanes(self, bases) as u64;
         let (windows, seconds) = estimate::time(lanes, windows, |windows| trial.compute(windows, bases))?;

@@ -52,9 +52,9 @@ pub struct Pace {
 }
 
 impl Memory {
-    /// What this process holds; none where the system does not say.
+    /// What this process holds, and what its program will when it runs; none where the system does not say.
     pub fn now() -> Option<Self> {
-        Some(Self { before: resident("VmHWM")?, parts: vec![("process", resident("VmRSS")?)] })
+        Some(Self { before: resident("VmHWM")?, parts: vec![("process", resident("VmRSS")? + UNTOUCHED)] })
     }
 
     /// What is going to be held beside that.
@@ -95,26 +95,35 @@ pub fn resident(field: &str) -> Option<u64> {
     Some(value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
+/// Bytes of the program that a run comes to and a plan does not, and of its threads.
+const UNTOUCHED: u64 = 4 << 20;
+
 /// How long work is to take before its time counts.
 const ENOUGH: Duration = Duration::from_millis(700);
 
-/// Times work of a size that is doubled, from `least` on, until it takes long enough or is `most`. Smaller work is done once
-/// before, which starts threads and takes their memory.
+/// Times work of a size that is doubled, from `least` on, until it takes long enough; work of the size `most` is done again until
+/// it does. Returns the size that was timed, all in all, and its seconds. Smaller work is done once before, which starts threads
+/// and takes their memory.
 ///
 /// # Errors
 ///
 /// Those of `work`.
 pub fn time<E>(least: u64, most: u64, mut work: impl FnMut(u64) -> Result<(), E>) -> Result<(u64, f64), E> {
-    let mut size = least.clamp(1, most.max(1));
+    let most = most.max(1);
+    let mut size = least.clamp(1, most);
     work(size.div_ceil(8))?;
+    let (mut began, mut done) = (Instant::now(), 0);
     loop {
-        let began = Instant::now();
         work(size)?;
+        done += size;
         let took = began.elapsed();
-        if took >= ENOUGH || size >= most {
-            return Ok((size, took.as_secs_f64()));
+        if took >= ENOUGH {
+            return Ok((done, took.as_secs_f64()));
         }
-        size = (2 * size).min(most);
+        if size < most {
+            size = (2 * size).min(most);
+            (began, done) = (Instant::now(), 0);
+        }
     }
 }
 
@@ -129,17 +138,23 @@ mod tests {
 
     #[test]
     fn work_is_doubled_until_it_takes_long_enough() {
-        let mut sizes = Vec::new();
-        let of_all = time(3, 10, |size| {
-            sizes.push(size);
+        let timed = |slow_from: u64| {
+            let mut sizes = Vec::new();
+            let timed = time(3, 10, |size| {
+                sizes.push(size);
+                std::thread::sleep(if size >= slow_from { ENOUGH.mul_f64(0.6) } else { Duration::ZERO });
+                Ok::<(), ()>(())
+            });
+            (timed.unwrap(), sizes)
+        };
+        let ((done, seconds), sizes) = timed(10);
+        assert_eq!((done, sizes), (20, vec![1, 3, 6, 10, 10]));
+        assert!(seconds >= ENOUGH.as_secs_f64());
+        let slow = time(3, 10, |_| {
+            std::thread::sleep(ENOUGH);
             Ok::<(), ()>(())
         });
-        assert_eq!((of_all.unwrap().0, sizes), (10, vec![1, 3, 6, 10]));
-        let slow = time(3, 10, |size| {
-            std::thread::sleep(if size > 1 { ENOUGH } else { Duration::ZERO });
-            Ok::<(), ()>(())
-        });
-        assert!(matches!(slow, Ok((3, seconds)) if seconds >= ENOUGH.as_secs_f64()));
+        assert!(matches!(slow, Ok((3, _))), "{slow:?}");
         assert_eq!(time(1, 1, |_| Err(7)), Err(7));
     }
 

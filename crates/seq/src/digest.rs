@@ -126,7 +126,6 @@ mod tests {
         std::fs::write(file.path(), vec![b'A'; 1 << 20]).unwrap();
         let once = seconds(&[file.path()]).unwrap();
         assert!(once > 0.0 && once < 60.0, "{once}");
-        assert!(seconds(&[Path::new("no such file"), file.path()]).is_err());
     }
 
     #[test]

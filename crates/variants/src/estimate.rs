@@ -66,9 +66,15 @@ impl Plan {
         let pace = if rate.is_some() { None } else { pace::of(&mut self.scorer, &first)? };
         let seconds = rate.or(pace.as_ref().map(Pace::rate)).map_or(0.0, |rate| work.tokens as f64 / rate);
         let files: Vec<_> = files.iter().map(|path| path.as_path()).collect();
-        let digests = digest::seconds(&files).map_err(|error| ScoreError::Digest { path: error.path, source: error.source })?;
+        let digests =
+            digest::seconds(&files).map_err(|error| ScoreError::Digest { path: error.path, source: error.source })?;
         Ok(Estimate {
-            work: vec![("records", work.records), ("alleles", work.alleles), ("tasks", work.tasks), ("tokens", work.tokens)],
+            work: vec![
+                ("records", work.records),
+                ("alleles", work.alleles),
+                ("tasks", work.tasks),
+                ("tokens", work.tokens),
+            ],
             memory,
             disk,
             time: Time { fixed: digests + counting, divided: reading + seconds },
@@ -86,8 +92,7 @@ impl Plan {
         let mut groups = Groups::new(reader, &job.variants, shard, job.prefix.keys());
         let outputs = [job.outputs.variants.is_some(), job.outputs.parquet.is_some(), job.outputs.tsv.is_some()];
         let values = scorer.columns().count() as u64 * VALUE_BYTES;
-        let mut found =
-            Found { work: Work::default(), first: Vec::new(), largest: 0, disk: 0, counting, reading: 0.0 };
+        let mut found = Found { work: Work::default(), first: Vec::new(), largest: 0, disk: 0, counting, reading: 0.0 };
         loop {
             let group = groups.next(scorer)?;
             if group.records.is_empty() {

@@ -153,31 +153,41 @@ fn of_step(
     threads: u64,
 ) -> Result<(Pace, f64), TrainError> {
     let sources = Mutex::new(sources);
-    let mut update = 0.0;
+    let mut last = None;
     let mut gradients = |windows: u64, length: u64| -> Result<(), TrainError> {
         let read = |index: u32| {
             let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
-            training.read(&mut sources, step, index..index + 1).map(|placed| beginning(placed.batch, length)).map_err(TrainError::from)
+            training
+                .read(&mut sources, step, index..index + 1)
+                .map(|placed| beginning(placed.batch, length))
+                .map_err(TrainError::from)
         };
         let trial = Division { windows: windows as u32, length };
-        let found = learner.gradients(trial, read, &mut Alone::default(), &Unwatched)?;
-        let found: StepGradients = found.ok_or(TrainError::Cancelled { resumable: false })?;
-        let began = Instant::now();
-        learner.update(0.0, &found)?;
-        update = began.elapsed().as_secs_f64();
+        last = learner.gradients(trial, read, &mut Alone::default(), &Unwatched)?;
         Ok(())
     };
     let Division { windows, length } = division;
-    let (windows, length, seconds) = if division.at_a_time(std::num::NonZeroUsize::MAX) == 1 && length > SHORTEST_TRIAL {
-        let (length, seconds) =
-            estimate::time(SHORTEST_TRIAL, length.min(LONGEST_TRIAL), |length| gradients(1, length))?;
-        (1, length, seconds)
+    let (tokens, length, seconds) = if length > SHORTEST_TRIAL {
+        let mut longest = 0;
+        let (tokens, seconds) = estimate::time(SHORTEST_TRIAL, length.min(LONGEST_TRIAL), |length| {
+            longest = length;
+            gradients(1, length)
+        })?;
+        (tokens, longest, seconds)
     } else {
-        let (windows, seconds) =
-            estimate::time(threads, u64::from(windows), |windows| gradients(windows, length))?;
-        (windows, length, seconds)
+        let (windows, seconds) = estimate::time(threads, u64::from(windows), |windows| gradients(windows, length))?;
+        (windows * length, length, seconds)
     };
-    Ok((Pace { tokens: windows * length, length, seconds: (seconds - update).max(1e-9) }, update))
+    let last: StepGradients = last.ok_or(TrainError::Cancelled { resumable: false })?;
+    Ok((Pace { tokens, length, seconds }, update(learner, &last)?))
+}
+
+/// Seconds of an update that leaves the weights as they are. The first one takes memory for the moments.
+fn update(learner: &mut Learner, gradients: &StepGradients) -> Result<f64, TrainError> {
+    learner.update(0.0, gradients)?;
+    let began = Instant::now();
+    learner.update(0.0, gradients)?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 /// The first bases of a batch's only window.

@@ -7,9 +7,7 @@ use longstrand_model::{
     estimate::{self, Pace},
 };
 
-use super::{
-    TrainError, TrainingProcessor, Validation, division::share, estimate::beginning, saved, step::Learner,
-};
+use super::{TrainError, TrainingProcessor, Validation, division::share, estimate::beginning, saved, step::Learner};
 use crate::{
     batch::Batches,
     collectives::Collectives,

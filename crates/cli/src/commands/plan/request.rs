@@ -23,10 +23,13 @@ impl Request {
     pub(super) fn of(run: &Run, asked: &RequestArgs) -> Self {
         let time = run.estimate.time;
         let cut = run.shard.map(|of| {
-            let cut = asked.shards.map_or_else(|| cuts(time.divided, asked.hours_per_shard * HOUR - time.fixed), |n| {
-                // The whole is cut so often, of which this may be a part already.
-                n.get() as f64 / of.count() as f64
-            });
+            let cut = asked.shards.map_or_else(
+                || cuts(time.divided, asked.hours_per_shard * HOUR - time.fixed),
+                |n| {
+                    // The whole is cut so often, of which this may be a part already.
+                    n.get() as f64 / of.count() as f64
+                },
+            );
             (cut, (cut * of.count() as f64).round() as u64)
         });
         let (cut, shards) = cut.unzip();

@@ -100,6 +100,9 @@ mod tests {
     #[test]
     fn figures_are_for_readers() {
         assert_eq!([0, 999, 1_000, 12_157_105].map(grouped), ["0", "999", "1,000", "12,157,105"]);
-        assert_eq!([0.04, 59.4, 59.6, 3_599.0, 86_400.0].map(duration), ["0.0 s", "59.4 s", "1 min 0 s", "59 min 59 s", "24 h 0 min"]);
+        assert_eq!(
+            [0.04, 59.4, 59.6, 3_599.0, 86_400.0].map(duration),
+            ["0.0 s", "59.4 s", "1 min 0 s", "59 min 59 s", "24 h 0 min"]
+        );
     }
 }
