@@ -53,6 +53,7 @@ impl Plan {
             digest::seconds(&files).map_err(|error| EmbedError::Digest { path: error.path, source: error.source })?;
         Ok(Estimate {
             work: vec![("windows", planned.windows), ("bases", planned.bases), ("tokens", tokens), ("rows", rows)],
+            pieces: planned.windows,
             memory,
             disk: rows.saturating_mul(self.vector_bytes() + ROW_BYTES),
             // Windows are read while others are computed.

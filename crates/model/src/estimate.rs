@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub struct Estimate {
     /// How much there is to do, by what is counted. Tokens are positions that go through the model.
     pub work: Vec<(&'static str, u64)>,
+    /// Into how many parts it can be cut: windows, records.
+    pub pieces: u64,
     /// Bytes of this machine's memory at the run's height; none where the system does not say what a process holds.
     pub memory: Option<Memory>,
     /// Bytes of the outputs at most.

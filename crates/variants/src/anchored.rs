@@ -171,7 +171,10 @@ impl AnchoredTask<'_> {
         kept.insert(self.trail, self.grid_point(last));
         let edited = |edit: &&Edit| {
             let range = self.range(edit);
-            range.start - self.grid_point(range.start) + edit.alternate.len() as u64 + self.tail_end(edit) - range.end
+            let sequence =
+                range.start - self.grid_point(range.start) + edit.alternate.len() as u64 + self.tail_end(edit);
+            // The last base is predicted and not read.
+            (sequence - range.end).saturating_sub(1)
         };
         end - begin + self.edits.iter().map(edited).sum::<u64>()
     }

@@ -1,5 +1,6 @@
 //! How a model finds the edited sequence beside the reference, in a window that has both.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -65,6 +66,14 @@ pub(crate) fn tasks<'a>(edits: &[&'a Edit], spans: &[Range<u64>], context: u64, 
         }
     }
     tasks
+}
+
+/// Edits, each once, in order, and the spans that they lie in.
+pub(crate) fn edits_of<'r>(
+    edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>,
+) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
+    let edits: BTreeMap<&'r Edit, &'r Range<u64>> = edits.collect();
+    edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
 }
 
 /// A sequence with an allele in it.

@@ -27,8 +27,11 @@ const VALUE_BYTES: u64 = 48;
 /// Bytes of a record beside its line and values, and of a row beside its alleles and values.
 const RECORD_BYTES: u64 = 64;
 
-/// Rows that the tables hold, and bytes of one.
+/// Bytes of rows that a table holds until they are written, at most.
 const TABLE_BYTES: u64 = 16 << 20;
+
+/// Bytes of such a row.
+const ROW_BYTES: u64 = 384;
 
 /// What there is to do, and how long it took to find out.
 struct Found {
@@ -75,6 +78,7 @@ impl Plan {
                 ("tasks", work.tasks),
                 ("tokens", work.tokens),
             ],
+            pieces: work.records,
             memory,
             disk,
             time: Time { fixed: digests + counting, divided: reading + seconds },
@@ -117,7 +121,7 @@ impl Plan {
     /// Bytes of memory that the run takes beside what is held now, by what they are for.
     fn parts(&self, work: &Work, records: u64) -> [(&'static str, u64); 4] {
         let Self { job, scorer, .. } = self;
-        let rows = if job.outputs.parquet.is_some() { TABLE_BYTES.min(work.alleles * VALUE_BYTES * 8) } else { 0 };
+        let rows = if job.outputs.parquet.is_some() { TABLE_BYTES.min(work.alleles * ROW_BYTES) } else { 0 };
         [("windows", windows(scorer, work)), ("states", states(scorer, work)), ("records", records), ("output", rows)]
     }
 }

@@ -1,6 +1,5 @@
 //! Alleles to scores.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -13,7 +12,7 @@ use longstrand_table::{ScoreLayout, StrandScores};
 
 use crate::allele::{Edit, Reason};
 use crate::anchored;
-use crate::edits::{self, Measure};
+use crate::edits::{self, Measure, edits_of};
 use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::memory;
@@ -23,7 +22,7 @@ use crate::provenance::ModelFacts;
 use crate::reference::Reference;
 use crate::resolve::Resolved;
 use crate::share::Share;
-use crate::sites::{Reading, Site};
+use crate::sites::{Reading, Site, base, sites_of, substituted};
 use crate::task::{Answers, Bench, answer};
 use crate::trails::Trails;
 use crate::window;
@@ -286,41 +285,6 @@ impl<'r> Round<'_, 'r> {
 fn likelihoods(answer: &[f64]) -> [f64; 2] {
     let &[reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
     [alternate - reference, alternate / n_alternate.max(1.0) - reference / n_reference.max(1.0)]
-}
-
-/// The sites that edits substitute, each once, in order, and the spans that they lie in.
-pub(crate) fn sites_of<'r>(edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>) -> (Vec<Site>, Vec<Range<u64>>) {
-    let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
-    for (edit, span) in edits {
-        let positions = substituted(edit).into_iter().flatten();
-        spans.extend(positions.map(|position| (Site { contig: edit.contig, position }, span)));
-    }
-    spans.into_iter().map(|(site, span)| (site, span.clone())).unzip()
-}
-
-/// Edits, each once, in order, and the spans that they lie in.
-pub(crate) fn edits_of<'r>(
-    edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>,
-) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
-    let edits: BTreeMap<&'r Edit, &'r Range<u64>> = edits.collect();
-    edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
-}
-
-/// The positions that a masked language model is asked about.
-fn substituted(edit: &Edit) -> Result<Vec<u64>, Reason> {
-    let substitutions = edit.substitutions().ok_or(Reason::NotASubstitution)?;
-    substitutions
-        .map(|(position, from, to)| match (base(from), base(to)) {
-            (None, _) => Err(Reason::AmbiguousReference),
-            (_, None) => Err(Reason::AmbiguousAlternate),
-            _ => Ok(position),
-        })
-        .collect()
-}
-
-/// The place of a base among A, C, G and T.
-fn base(letter: u8) -> Option<usize> {
-    b"ACGT".iter().position(|&base| base == letter)
 }
 
 /// An allele's scores as they come in.

@@ -64,6 +64,7 @@ impl Pretraining {
                 ("held-out tokens", work.validated),
                 ("parameters", plan.parameters),
             ],
+            pieces: 1,
             memory,
             disk: disk(&settings, plan.parameters),
             time: Time { fixed: opening + digests, divided: seconds },

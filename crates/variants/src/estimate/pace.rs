@@ -5,17 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use longstrand_model::estimate::{Pace, deadline};
-use longstrand_model::{Crew, Lanes, Scratch, Watch};
+use longstrand_model::{Crew, Lanes, Scratch, Unwatched, Watch};
 
+use super::work::bench;
 use crate::anchored;
-use crate::edits::{self, Measure};
+use crate::edits::{self, Measure, edits_of};
 use crate::error::ScoreError;
 use crate::options::{Anchor, Score};
 use crate::predictor::Predictor;
 use crate::resolve::Resolved;
-use crate::scorer::{Scorer, edits_of, sites_of};
+use crate::scorer::Scorer;
 use crate::share::Share;
-use crate::sites::Reading;
+use crate::sites::{Reading, sites_of};
 use crate::task::{Bench, Task};
 
 /// Bases of the longest window that the pace is taken of, unless two chunks are longer.
@@ -49,24 +50,24 @@ impl Trial {
 /// scored.
 pub(super) fn of(scorer: &mut Scorer, alleles: &[Resolved]) -> Result<Option<Pace>, ScoreError> {
     let score = scorer.options().scores[0];
-    let edits = || alleles.iter().flatten().map(|(edit, span)| (edit, span));
-    let context = window(scorer);
-    let mut runner = Runner { scorer, length: context };
+    let alleles = || alleles.iter().flatten().map(|(edit, span)| (edit, span));
+    let length = window(scorer);
     match score {
         Score::Masked | Score::Wildtype => {
             let reading = if score == Score::Masked { Reading::Masked } else { Reading::OnGrid };
-            let (sites, spans) = sites_of(edits());
-            runner.run(|_| reading.tasks(&sites, &spans, context))
+            let (sites, spans) = sites_of(alleles());
+            of_tasks(scorer, &reading.tasks(&sites, &spans, length), length)
         }
-        Score::Likelihood if runner.scorer.options().anchor != Anchor::Window => {
-            let ((edits, spans), trails) = (edits_of(edits()), Mutex::default());
-            let strand = runner.scorer.options().strands.each()[0];
-            runner.run(|bench| anchored::tasks(&edits, &spans, bench, strand, &trails))
+        Score::Likelihood if scorer.options().anchor != Anchor::Window => {
+            let ((edits, spans), trails) = (edits_of(alleles()), Mutex::default());
+            let (strand, share) = (scorer.options().strands.each()[0], Share::new(&Unwatched, 0, 0, None));
+            let tasks = anchored::tasks(&edits, &spans, &bench(scorer, &share), strand, &trails);
+            of_tasks(scorer, &tasks, length)
         }
         Score::Likelihood | Score::Embedding => {
             let measure = if score == Score::Likelihood { Measure::Likelihood } else { Measure::Embedding };
-            let (edits, spans) = edits_of(edits());
-            runner.run(|_| edits::tasks(&edits, &spans, context, measure))
+            let (edits, spans) = edits_of(alleles());
+            of_tasks(scorer, &edits::tasks(&edits, &spans, length, measure), length)
         }
     }
 }
@@ -89,42 +90,30 @@ pub(super) fn lanes(predictor: &Predictor, crew: &Crew<Scratch<f32>>, bases: usi
     }
 }
 
-/// Does tasks as a run does.
-struct Runner<'a> {
-    scorer: &'a mut Scorer,
-    length: u64,
-}
-
-impl Runner<'_> {
-    /// Does as many of the tasks as there is time for, after a few that start the threads.
-    fn run<T: Task>(&mut self, tasks: impl Fn(&Bench<'_>) -> Vec<T>) -> Result<Option<Pace>, ScoreError> {
-        let Scorer { predictor, reference, options, crew, .. } = &mut *self.scorer;
-        let strand = options.strands.each()[0];
-        let mut timed = |most: usize, breaks: bool| {
-            let trial = Trial { ends: deadline(), breaks, tokens: AtomicU64::new(0) };
-            let share = Share::new(&trial, 0, 0, None);
-            let bench = Bench { predictor, reference, options, watch: &trial, share: &share };
-            let tasks = tasks(&bench);
-            let positions = tasks.iter().map(|task| task.positions(&bench)).max().unwrap_or(0);
-            let lanes = predictor.lanes(positions, tasks.len(), crew.threads());
-            let began = Instant::now();
-            crew.run(lanes, tasks.iter().take(most).collect(), |task: &T, scratch: &mut Scratch<f32>| {
-                match trial.is_over() {
-                    true => Ok(()),
-                    false => match task.run(&bench, strand, scratch) {
-                        Ok(_) | Err(ScoreError::Cancelled) => Ok(()),
-                        Err(error) => Err(error),
-                    },
-                }
-            })?;
-            Ok::<_, ScoreError>((lanes, trial.tokens.into_inner(), began.elapsed().as_secs_f64()))
-        };
-        let breaks = predictor.is_causal();
-        let (lanes, ..) = timed(0, breaks)?;
-        if let Lanes::SideBySide(lanes) = lanes {
-            timed(lanes.get(), breaks)?;
-        }
-        let (_, tokens, seconds) = timed(usize::MAX, breaks)?;
-        Ok((tokens > 0).then_some(Pace { tokens, length: self.length, seconds }))
+/// How fast tasks go whose windows have so many bases. As many are done as there is time for, by the threads of a run, after a
+/// few that start these.
+fn of_tasks<T: Task>(scorer: &mut Scorer, tasks: &[T], length: u64) -> Result<Option<Pace>, ScoreError> {
+    let Scorer { predictor, reference, options, crew, .. } = scorer;
+    let share = Share::new(&Unwatched, 0, 0, None);
+    let bench = Bench { predictor, reference, options, watch: &Unwatched, share: &share };
+    let positions = tasks.iter().map(|task| task.positions(&bench)).max().unwrap_or(0);
+    let lanes = predictor.lanes(positions, tasks.len(), crew.threads());
+    let strand = options.strands.each()[0];
+    let mut timed = |tasks: &[T]| {
+        let trial = Trial { ends: deadline(), breaks: predictor.is_causal(), tokens: AtomicU64::new(0) };
+        let bench = Bench { watch: &trial, ..bench };
+        let began = Instant::now();
+        crew.run(lanes, tasks.iter().collect(), |task: &T, scratch: &mut Scratch<f32>| match trial.is_over() {
+            true => Ok(()),
+            false => match task.run(&bench, strand, scratch) {
+                Ok(_) | Err(ScoreError::Cancelled) => Ok(()),
+                Err(error) => Err(error),
+            },
+        })?;
+        Ok::<_, ScoreError>(Pace { tokens: trial.tokens.into_inner(), length, seconds: began.elapsed().as_secs_f64() })
+    };
+    if let Lanes::SideBySide(lanes) = lanes {
+        timed(&tasks[..lanes.get().min(tasks.len())])?;
     }
+    Ok(Some(timed(tasks)?).filter(|pace| pace.tokens > 0))
 }

@@ -8,12 +8,12 @@ use longstrand_model::Unwatched;
 
 use crate::allele::Edit;
 use crate::anchored;
-use crate::edits::{self, EditTask, Measure};
+use crate::edits::{self, EditTask, Measure, edits_of};
 use crate::options::{Anchor, Score};
 use crate::run::Group;
-use crate::scorer::{Scorer, edits_of, sites_of};
+use crate::scorer::Scorer;
 use crate::share::Share;
-use crate::sites::{Reading, SiteTask};
+use crate::sites::{Reading, SiteTask, sites_of};
 use crate::task::Bench;
 use crate::trails::TrailKey;
 

@@ -21,19 +21,17 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn of(run: &Run, asked: &RequestArgs) -> Self {
-        let time = run.estimate.time;
-        let cut = run.shard.map(|of| {
-            let cut = asked.shards.map_or_else(
-                || cuts(time.divided, asked.hours_per_shard * HOUR - time.fixed),
-                |n| {
-                    // The whole is cut so often, of which this may be a part already.
-                    n.get() as f64 / of.count() as f64
-                },
-            );
-            (cut, (cut * of.count() as f64).round() as u64)
+        let (time, pieces) = (run.estimate.time, run.estimate.pieces.max(1));
+        // Shards of the whole of which the run is a part.
+        let shards = run.shard.map(|of| match asked.shards {
+            Some(shards) => shards.get(),
+            None => {
+                let fitting = (asked.hours_per_shard * HOUR - time.fixed) / time.divided * pieces as f64;
+                of.count() * pieces.div_ceil((fitting as u64).max(1))
+            }
         });
-        let (cut, shards) = cut.unzip();
-        let seconds = time.fixed + time.divided / cut.unwrap_or(1.0);
+        let own = run.shard.zip(shards).map_or(pieces, |(of, shards)| (pieces * of.count()).div_ceil(shards));
+        let seconds = time.fixed + own as f64 / pieces as f64 * time.divided;
         let memory = run.estimate.memory.as_ref().map(|memory| memory.total() as f64 * (1.0 + asked.memory_margin));
         Self {
             shards,
@@ -41,15 +39,6 @@ impl Request {
             memory_mb: memory.map(|bytes| (bytes / MEGABYTE).ceil() as u64),
             minutes: (seconds * (1.0 + asked.time_margin) / MINUTE).ceil().max(1.0) as u64,
         }
-    }
-}
-
-/// Into how many parts to cut work of so many seconds, that each takes at most as long as there is.
-fn cuts(work: f64, available: f64) -> f64 {
-    match available > 0.0 {
-        true => (work / available).ceil().max(1.0),
-        // What every shard takes is too long already: a second for each is as good as it gets.
-        false => work.ceil().max(1.0),
     }
 }
 
@@ -63,8 +52,14 @@ mod tests {
     use super::*;
 
     fn request(shard: Option<&str>, shards: Option<u64>) -> Request {
+        of(36_000, shard, shards)
+    }
+
+    /// Of a run of ten minutes and ten hours, the latter for so many pieces.
+    fn of(pieces: u64, shard: Option<&str>, shards: Option<u64>) -> Request {
         let estimate = Estimate {
             work: Vec::new(),
+            pieces,
             memory: None,
             disk: 0,
             time: Time { fixed: 600.0, divided: 10.0 * HOUR },
@@ -104,9 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_cutting() {
-        assert_eq!(cuts(100.0, 30.0), 4.0);
-        assert_eq!(cuts(0.0, 30.0), 1.0);
-        assert_eq!(cuts(7.5, -1.0), 8.0);
+    fn no_shard_is_less_than_a_piece() {
+        let Request { shards, seconds, .. } = of(2, Some("1/1"), None);
+        assert_eq!((shards, seconds), (Some(2), 600.0 + 5.0 * HOUR));
+        // Three shards of two windows: one has none, and the others take as long as two would.
+        assert_eq!(of(2, Some("1/1"), Some(3)).seconds, 600.0 + 5.0 * HOUR);
+        assert_eq!(of(5, Some("1/1"), Some(4)).seconds, 600.0 + 4.0 * HOUR);
+        assert_eq!(of(0, Some("1/1"), None).shards, Some(1));
     }
 }
