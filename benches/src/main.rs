@@ -18,6 +18,7 @@ mod length;
 mod machine;
 mod memory;
 mod models;
+mod plan;
 mod reading;
 mod report;
 mod training;
@@ -67,6 +68,8 @@ enum Benchmark {
     Training,
     /// Peak memory of a step at up to 1,048,576 bases against what a plan foresees (a quarter of an hour).
     TrainingMemory,
+    /// Memory and time that `longstrand plan` foresees, against those of the runs (minutes).
+    Plan,
     /// The built-in model's loss on its 4,096 validation windows, if LONGSTRAND_BENCH_VALIDATION names them (minutes).
     Evaluate,
     /// The selective scan on a GPU.
@@ -103,7 +106,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 17] = [
+    let all: [(&str, Run); 18] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -116,6 +119,7 @@ fn main() -> anyhow::Result<()> {
         ("variants-masked", variants::masked::run),
         ("training", training::speed::run),
         ("training-memory", training::memory::run),
+        ("plan", plan::run),
         ("evaluate", evaluate::run),
         ("cuda-scan", cuda::scan::run),
         ("cuda-models", cuda::models::run),
@@ -147,6 +151,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::VariantsMasked => name == "variants-masked",
         Benchmark::Training => name == "training",
         Benchmark::TrainingMemory => name == "training-memory",
+        Benchmark::Plan => name == "plan",
         Benchmark::Evaluate => name == "evaluate",
         Benchmark::CudaScan => name == "cuda-scan",
         Benchmark::CudaModels => name == "cuda-models",

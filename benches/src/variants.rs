@@ -4,5 +4,5 @@ pub(crate) mod masked;
 pub(crate) mod prefix;
 
 mod crew;
-mod sequence;
+pub(crate) mod sequence;
 mod work;

@@ -3,6 +3,7 @@
 Longstrand and Snakemake are taken from PATH.
 """
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,6 +37,14 @@ def test_longstrand_embed_shard(run):
         "shards/yeast.1_of_2.parquet",
         "shards/yeast.2_of_2.parquet",
     )
+
+
+def test_longstrand_plan(run):
+    plans = ["plans/yeast.embed.json", "plans/brca1.score.json"]
+    test = run("bio/longstrand/plan", *plans)
+    for plan in plans:
+        request = json.loads((test / plan).read_text())["request"]
+        assert request["memory_mb"] > 0 and request["minutes"] > 0
 
 
 def test_longstrand_score(run):

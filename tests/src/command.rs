@@ -2,7 +2,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -141,6 +142,24 @@ impl Longstrand {
     }
 }
 
+/// Waits for a process that writes little to its pipes; returns the most bytes of memory that it was seen to have held, which
+/// Linux tells as long as it lives.
+///
+/// # Errors
+///
+/// - it is no child of this process
+pub fn peak(child: &mut Child) -> io::Result<u64> {
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let mut peak = 0;
+    while child.try_wait()?.is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let held = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+        peak = held.and_then(|kib| kib.trim().parse::<u64>().ok()).map_or(peak, |kib| kib << 10);
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(peak)
+}
+
 /// A program that has ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -208,6 +227,12 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(kill.expect("kill starts").success());
+    }
+
+    /// Waits for the end; the most bytes of memory that the program has held come with it.
+    pub fn finish_with_peak(mut self) -> (Finished, u64) {
+        let peak = peak(&mut self.child).expect("a child of this process");
+        (self.finish(), peak)
     }
 
     /// Waits for the end.

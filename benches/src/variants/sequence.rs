@@ -16,16 +16,16 @@ const CONTIG: &str = "20";
 pub(super) const OPTIONS: GenomeOptions = GenomeOptions { sliced_reference: true };
 
 /// The shipped slice of human chromosome 20.
-pub(super) struct Sequence {
-    pub(super) path: PathBuf,
+pub(crate) struct Sequence {
+    pub(crate) path: PathBuf,
     /// Where it lies on its chromosome, 0-based, half-open.
-    pub(super) span: Range<u64>,
+    pub(crate) span: Range<u64>,
     bases: Vec<u8>,
 }
 
 /// Another base in the place of one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Snv {
+pub(crate) struct Snv {
     /// 0-based.
     pub(super) position: u64,
     pub(super) reference: u8,
@@ -33,7 +33,7 @@ pub(super) struct Snv {
 }
 
 impl Sequence {
-    pub(super) fn open() -> anyhow::Result<Self> {
+    pub(crate) fn open() -> anyhow::Result<Self> {
         let path = data(CHR20);
         let mut genome = Genome::open(&path, &OPTIONS)?;
         let contig = genome.contigs().resolve(CONTIG)?;
@@ -51,7 +51,7 @@ impl Sequence {
     }
 
     /// As many SNVs, at equal distances in a range of the chromosome.
-    pub(super) fn snvs(&self, range: Range<u64>, count: usize) -> anyhow::Result<Vec<Snv>> {
+    pub(crate) fn snvs(&self, range: Range<u64>, count: usize) -> anyhow::Result<Vec<Snv>> {
         let length = range.end - range.start;
         (0..count as u64)
             .map(|i| {
@@ -66,7 +66,7 @@ impl Sequence {
 }
 
 /// Writes SNVs as VCF.
-pub(super) fn write_vcf(path: &Path, snvs: &[Snv]) -> anyhow::Result<()> {
+pub(crate) fn write_vcf(path: &Path, snvs: &[Snv]) -> anyhow::Result<()> {
     let mut text =
         format!("##fileformat=VCFv4.3\n##contig=<ID={CONTIG}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n");
     for snv in snvs {

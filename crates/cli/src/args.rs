@@ -33,6 +33,7 @@ use crate::commands::Command;
   longstrand join part_*.parquet -o out.parquet          what the shards of a run wrote, together
   longstrand pretrain --genome genome.fa.gz --preset tiny -o run
   longstrand evaluate genome.fa.gz --region chr21        how well the built-in model predicts it
+  longstrand plan embed genome.fa -o out.parquet         what memory, disk and time that is going to take
   longstrand inspect                                     what the built-in model is
   longstrand doctor                                      what this machine offers
   longstrand completions bash                            a completion script for bash

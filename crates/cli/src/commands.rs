@@ -12,6 +12,7 @@ pub mod join;
 pub mod kernels;
 pub mod man;
 pub mod mutagenesis;
+pub mod plan;
 pub mod pretrain;
 pub mod score;
 mod scoring;
@@ -41,6 +42,8 @@ pub enum Command {
     Finetune(Box<finetune::Options>),
     /// Draw DNA from a causal model, base by base
     Generate(Box<generate::Options>),
+    /// Say what a command is going to take: memory, disk, time, shards
+    Plan(plan::Options),
     /// Say what a checkpoint is: family, sizes, vocabulary, digest
     Inspect(inspect::Options),
     /// Say what this machine offers: vector instructions, threads, memory, CUDA
@@ -72,6 +75,7 @@ pub fn run(command: Command, general: &GeneralOptions) -> anyhow::Result<()> {
         Command::Evaluate(options) => evaluate::run(*options, general),
         Command::Finetune(options) => finetune::run(*options, general),
         Command::Generate(options) => generate::run(*options, general),
+        Command::Plan(options) => plan::run(&options, general),
         Command::Inspect(options) => inspect::run(&options),
         Command::Doctor(options) => doctor::run(&options, general),
         #[cfg(feature = "cuda")]

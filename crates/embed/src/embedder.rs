@@ -107,6 +107,16 @@ impl Embedder {
         self.model.lanes(tokens, windows, threads)
     }
 
+    /// Times that a window goes through the model.
+    pub(crate) fn passes(&self) -> u64 {
+        if self.options.strands == Strands::Forward { 1 } else { 2 }
+    }
+
+    /// Positions that a pass over so many works on at a time.
+    pub(crate) fn chunk(&self, tokens: usize) -> usize {
+        self.model.chunk_positions(self.chunking, tokens)
+    }
+
     /// Why windows break, where it is a device that has failed.
     pub(crate) fn failure(&self) -> Option<EngineError> {
         self.model.failure()
@@ -137,8 +147,7 @@ impl Embedder {
     ) -> ControlFlow<()> {
         let tokens = Tokens::of(&mut window, &self.vocabulary, &self.options);
         let n = tokens.n_bases() as u64;
-        let passes = if self.options.strands == Strands::Forward { 1 } else { 2 };
-        let mut meter = Meter::new(watch, n, passes * self.model.work(tokens.forward().len() as u64));
+        let mut meter = Meter::new(watch, n, self.passes() * self.model.work(tokens.forward().len() as u64));
         let mut rows = WindowRows::new(self, &window, &tokens, is_read, skip, sink);
         let pooling = self.options.pool.pooling(n);
         if self.streams() {

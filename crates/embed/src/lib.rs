@@ -32,6 +32,7 @@
 
 mod embedder;
 mod error;
+mod estimate;
 mod input;
 mod options;
 mod plan;

@@ -64,9 +64,9 @@ impl Job {
 
 /// A job whose input is open and whose options fit together.
 pub struct Plan {
-    job: Job,
+    pub(crate) job: Job,
     embedder: Embedder,
-    source: Source,
+    pub(crate) source: Source,
     threads: NonZeroUsize,
     trained_context: Option<u64>,
     /// What the footer says of the model and of what computes it.
@@ -143,8 +143,13 @@ impl Plan {
     /// About how many bytes of memory the run takes, the program and the model's weights aside; `None` where the length
     /// of the windows is not known beforehand.
     pub fn memory_estimate(&self) -> Option<u64> {
+        self.longest_window().map(|n_bases| run::estimate(self, n_bases))
+    }
+
+    /// Bases of the longest window, padding included; where that is not known beforehand, of the one that was asked for.
+    pub(crate) fn longest_window(&self) -> Option<u64> {
         let planned = self.source.planned.map(|planned| planned.longest);
-        self.padded().or(planned).or(self.asked_window()).map(|n_bases| run::estimate(self, n_bases))
+        self.padded().or(planned).or(self.asked_window())
     }
 
     /// Bases of a window on average; `None` where that is not known beforehand.
@@ -156,7 +161,19 @@ impl Plan {
     /// Bytes of the vectors in a row group.
     pub(crate) fn group_bytes(&self) -> u64 {
         let layout = self.layout();
-        layout.group_bytes(self.job.output.write.rows_per_group.unwrap_or_else(|| layout.rows_per_group()))
+        let group = layout.group_bytes(self.job.output.write.rows_per_group.unwrap_or_else(|| layout.rows_per_group()));
+        self.rows().map_or(group, |rows| group.min(rows.saturating_mul(self.vector_bytes())))
+    }
+
+    /// Bytes of a vector in the table.
+    pub(crate) fn vector_bytes(&self) -> u64 {
+        self.layout().group_bytes(NonZeroUsize::MIN)
+    }
+
+    /// Rows of all windows, where these are known, as if they were all of the same length.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        let of_window = |planned: Planned| self.embedder.rows(planned.bases.div_ceil(planned.windows.max(1)));
+        self.source.planned.map(|planned| planned.windows.saturating_mul(of_window(planned)))
     }
 
     /// Bases of most windows, from the options alone.
@@ -169,7 +186,7 @@ impl Plan {
     }
 
     /// Bases of a window, where all of them have as many because the last ones are padded.
-    fn padded(&self) -> Option<u64> {
+    pub(crate) fn padded(&self) -> Option<u64> {
         match (self.job.input.window, self.job.input.partial) {
             (Some(WindowSize::Bases(size)), Some(Partial::Pad)) => Some(size.get()),
             _ => None,
@@ -237,7 +254,7 @@ impl Plan {
         Ok(Outcome { written, counts: Some(finished.counts), bases_computed: finished.bases_computed })
     }
 
-    fn layout(&self) -> EmbeddingLayout {
+    pub(crate) fn layout(&self) -> EmbeddingLayout {
         let output = &self.job.output;
         EmbeddingLayout {
             width: self.width(),

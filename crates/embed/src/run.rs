@@ -11,11 +11,13 @@ use longstrand_table::{EmbeddingLayout, EmbeddingRows, EmbeddingWriter, Flaws, T
 mod counts;
 mod memory;
 mod reader;
+mod trial;
 mod workers;
 
 pub use counts::Counts;
-pub(crate) use memory::{batch_tokens, estimate};
+pub(crate) use memory::{ROW_BYTES, batch_tokens, estimate, lanes, parts};
 use reader::Reader;
+pub(crate) use trial::Trial;
 use workers::{Halt, Workers};
 
 use crate::embedder::Embedder;

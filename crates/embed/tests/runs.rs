@@ -244,17 +244,20 @@ fn digests_are_followed_and_stopped() {
 #[test]
 fn memory_is_reckoned_from_the_windows_that_there_are() {
     let folder = tempfile::tempdir().unwrap();
-    let estimate = |window: u64, threads| {
+    let estimate = |window: u64, threads, batch_tokens| {
         let mut job = job(&folder, "out.parquet");
         job.input.window = Some(WindowSize::Bases(window.try_into().unwrap()));
         job.compute.threads = NonZeroUsize::new(threads);
-        job.compute.batch_tokens = NonZeroUsize::new(10_000);
+        job.compute.batch_tokens = NonZeroUsize::new(batch_tokens);
         plan(&job).unwrap().memory_estimate().unwrap()
     };
-    // A row of 1 KiB for each token, in each of three batches.
-    assert!(estimate(1, 1) > 3 * 10_000 * 1024 && estimate(1, 1) < 2 * 3 * 10_000 * 1500, "{}", estimate(1, 1));
-    assert!(estimate(1024, 1) < estimate(1, 1));
-    assert!(estimate(1024, 4) > 2 * estimate(1024, 1));
+    // A row of 1 KiB for each token, in each of three batches; there are no more tokens than the windows have.
+    let hundred = estimate(1, 1, 200) - estimate(1, 1, 100);
+    assert!(hundred > 3 * 100 * 1024 && hundred < 3 * 100 * 1500, "{hundred}");
+    assert_eq!(estimate(1, 1, 100_000), estimate(1, 1, 10_000));
+    assert!(estimate(256, 4, 100) > 2 * estimate(256, 1, 100));
+    // Nor are there more windows under way than there are.
+    assert_eq!(estimate(1024, 64, 100), estimate(1024, 1, 100));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod cuda;
 mod difference;
 mod encode;
 mod engine;
+pub mod estimate;
 mod head;
 mod layer;
 mod mixer;

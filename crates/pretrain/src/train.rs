@@ -23,6 +23,7 @@
 mod agreed;
 mod division;
 mod error;
+mod estimate;
 mod facts;
 mod folder;
 mod given;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -62,6 +63,21 @@ pub fn digests(
     files.iter().map(|path| digest(path)).collect()
 }
 
+/// About how many seconds the digests of files take, by that of as much of them as is read in a moment.
+///
+/// # Errors
+///
+/// - a file cannot be read
+pub fn seconds(files: &[&Path]) -> Result<f64, DigestError> {
+    const MOMENT: Duration = Duration::from_millis(200);
+    let (began, mut read, mut all) = (Instant::now(), 0, 0);
+    digests(files, &mut |done, total| {
+        (read, all) = (done, total);
+        if began.elapsed() < MOMENT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(began.elapsed().as_secs_f64() * all as f64 / read.max(1) as f64)
+}
+
 /// The SHA-256 of a file in hexadecimal. `advanced` is told each number of bytes as it has been read, and may break off:
 /// then there is none.
 ///
@@ -101,6 +117,15 @@ mod tests {
         assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(read, 3);
         assert_eq!(sha256(file.path(), &mut |_| ControlFlow::Break(())).unwrap(), None);
+    }
+
+    #[test]
+    fn seconds_are_told_of_all_bytes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(seconds(&[file.path()]).unwrap(), 0.0);
+        std::fs::write(file.path(), vec![b'A'; 1 << 20]).unwrap();
+        let once = seconds(&[file.path()]).unwrap();
+        assert!(once > 0.0 && once < 60.0, "{once}");
     }
 
     #[test]

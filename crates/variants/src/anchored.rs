@@ -10,7 +10,7 @@
 //!
 //! Positions here are those of the strand being read: bases from the span's first base on, in its orientation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -33,7 +33,7 @@ const GRID: u64 = 64;
 const WIDTH: usize = 4;
 
 /// Bases between states that are kept for later groups of records.
-const MILESTONE: u64 = 1 << 16;
+pub(crate) const MILESTONE: u64 = 1 << 16;
 
 /// Edits that are read in one pass from the same anchor.
 pub(crate) struct AnchoredTask<'a> {
@@ -160,6 +160,25 @@ impl Task for AnchoredTask<'_> {
 }
 
 impl AnchoredTask<'_> {
+    /// Positions that go through the model where a pass begins with the last kept state: those of the reference, and of each
+    /// edited sequence from the point before it to the end of its tail. `kept` has for each trail where that state is.
+    pub(crate) fn tokens(&self, kept: &mut HashMap<TrailKey, u64>) -> u64 {
+        let starts = || self.edits.iter().map(|edit| self.range(edit).start);
+        let (Some(first), Some(last)) = (starts().next(), starts().next_back()) else { return 0 };
+        let is_before = |position: &u64| *position <= self.grid_point(first);
+        let begin = kept.get(&self.trail).copied().filter(is_before).unwrap_or(self.trail.anchor);
+        let end = self.edits.iter().map(|edit| self.tail_end(edit)).max().map_or(begin, |end| self.round_up(end));
+        kept.insert(self.trail, self.grid_point(last));
+        let edited = |edit: &&Edit| {
+            let range = self.range(edit);
+            let sequence =
+                range.start - self.grid_point(range.start) + edit.alternate.len() as u64 + self.tail_end(edit);
+            // The last base is predicted and not read.
+            (sequence - range.end).saturating_sub(1)
+        };
+        end - begin + self.edits.iter().map(edited).sum::<u64>()
+    }
+
     fn sort(&mut self) {
         let mut order: Vec<usize> = (0..self.edits.len()).collect();
         order.sort_by_key(|&i| self.range(self.edits[i]).start);

@@ -1,5 +1,6 @@
 //! How a model finds the edited sequence beside the reference, in a window that has both.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -67,6 +68,14 @@ pub(crate) fn tasks<'a>(edits: &[&'a Edit], spans: &[Range<u64>], context: u64, 
     tasks
 }
 
+/// Edits, each once, in order, and the spans that they lie in.
+pub(crate) fn edits_of<'r>(
+    edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>,
+) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
+    let edits: BTreeMap<&'r Edit, &'r Range<u64>> = edits.collect();
+    edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
+}
+
 /// A sequence with an allele in it.
 struct Haplotype {
     /// The window's bases, unpadded, as the strand reads them.
@@ -125,6 +134,11 @@ impl Task for EditTask<'_> {
 }
 
 impl EditTask<'_> {
+    /// Positions that go through the model, at most: those of the reference, and of each edited sequence.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.context * (1 + self.edits.len() as u64)
+    }
+
     fn shares(&self, edit: &Edit, start: u64) -> bool {
         let first = self.edits[0];
         (first.contig, first.start, &first.reference) == (edit.contig, edit.start, &edit.reference)

@@ -21,6 +21,7 @@ mod annotate;
 mod conditions;
 mod edits;
 mod error;
+mod estimate;
 mod journal;
 mod memory;
 mod mutagenesis;

@@ -49,6 +49,16 @@ impl Predictor {
         self.model.check_window(Chunking::Auto, bases, available)
     }
 
+    /// Bytes that a pass over so many bases takes.
+    pub(crate) fn pass_bytes(&self, bases: usize) -> u64 {
+        self.model.pass_bytes(Chunking::Auto, bases)
+    }
+
+    /// Bytes that one window of so many bases at a time takes.
+    pub(crate) fn window_bytes(&self, bases: u64) -> u64 {
+        self.model.window_bytes(Chunking::Auto, bases)
+    }
+
     /// Whether passes of several threads are computed together.
     pub(crate) fn gathers(&self) -> bool {
         self.model.gathers()

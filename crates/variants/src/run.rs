@@ -17,7 +17,7 @@ use longstrand_table::{Destination, Existing};
 use serde_json::json;
 
 pub use counts::{Counts, ScoreCounts};
-use groups::Groups;
+pub(crate) use groups::{Group, Groups};
 use sinks::Sinks;
 
 use crate::annotate;
@@ -117,9 +117,9 @@ impl Outputs {
 
 /// A job whose inputs are open and whose options fit together.
 pub struct Plan {
-    job: Job,
-    scorer: Scorer,
-    reader: VariantReader,
+    pub(crate) job: Job,
+    pub(crate) scorer: Scorer,
+    pub(crate) reader: VariantReader,
     notice: Option<String>,
 }
 

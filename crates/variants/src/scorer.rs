@@ -1,6 +1,5 @@
 //! Alleles to scores.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -13,7 +12,7 @@ use longstrand_table::{ScoreLayout, StrandScores};
 
 use crate::allele::{Edit, Reason};
 use crate::anchored;
-use crate::edits::{self, Measure};
+use crate::edits::{self, Measure, edits_of};
 use crate::error::ScoreError;
 use crate::journal::Journal;
 use crate::memory;
@@ -23,7 +22,7 @@ use crate::provenance::ModelFacts;
 use crate::reference::Reference;
 use crate::resolve::Resolved;
 use crate::share::Share;
-use crate::sites::{Reading, Site};
+use crate::sites::{Reading, Site, base, sites_of, substituted};
 use crate::task::{Answers, Bench, answer};
 use crate::trails::Trails;
 use crate::window;
@@ -31,10 +30,10 @@ use crate::window;
 /// A model, a reference and what is computed of each allele.
 pub(crate) struct Scorer {
     model: ModelFacts,
-    predictor: Predictor,
-    reference: Reference,
-    options: ScoreOptions,
-    crew: Crew<Scratch<f32>>,
+    pub(crate) predictor: Predictor,
+    pub(crate) reference: Reference,
+    pub(crate) options: ScoreOptions,
+    pub(crate) crew: Crew<Scratch<f32>>,
     trails: Mutex<Trails>,
 }
 
@@ -81,7 +80,7 @@ impl Scorer {
     }
 
     /// Bases of the longest window that a score may read.
-    fn longest_window(&self) -> u64 {
+    pub(crate) fn longest_window(&self) -> u64 {
         let (options, context) = (&self.options, self.options.context.get());
         let each = options.scores.iter().map(|score| match score {
             Score::Likelihood if options.anchor != Anchor::Window => 0,
@@ -212,21 +211,18 @@ impl<'r> Round<'_, 'r> {
     /// Sums log p(alt) − log p(ref) over the bases that an allele substitutes.
     fn sites(&mut self, reading: Reading) -> Result<(), ScoreError> {
         let context = self.bench.options.context.get();
-        let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
         for builder in &mut *self.scored {
             let Some((edit, span)) = builder.edit() else { continue };
             match substituted(edit) {
                 Ok(positions) => {
                     for position in positions {
                         builder.saw(&reading.window(position, context, span));
-                        spans.insert(Site { contig: edit.contig, position }, span);
                     }
                 }
                 Err(reason) => builder.lacks(self.score, reason),
             }
         }
-        let (sites, spans): (Vec<Site>, Vec<Range<u64>>) =
-            spans.into_iter().map(|(site, span)| (site, span.clone())).unzip();
+        let (sites, spans) = sites_of(self.scored.iter().filter_map(Builder::edit));
         let tasks = reading.tasks(&sites, &spans, context);
         for &strand in self.bench.options.strands.each() {
             let answers = answer(&tasks, sites.len(), strand, self.bench, self.crew, self.journal)?;
@@ -277,8 +273,7 @@ impl<'r> Round<'_, 'r> {
 
     /// All edits, each once, in order, and the spans that they lie in.
     fn all_edits(&self) -> (Vec<&'r Edit>, Vec<Range<u64>>) {
-        let edits: BTreeMap<&'r Edit, &'r Range<u64>> = self.scored.iter().filter_map(Builder::edit).collect();
-        edits.into_iter().map(|(edit, span)| (edit, span.clone())).unzip()
+        edits_of(self.scored.iter().filter_map(Builder::edit))
     }
 
     fn set_all(&mut self, strand: Strand, edits: &[&Edit], answers: &Answers, values: impl Fn(&[f64]) -> Vec<f64>) {
@@ -295,23 +290,6 @@ impl<'r> Round<'_, 'r> {
 fn likelihoods(answer: &[f64]) -> [f64; 2] {
     let &[reference, n_reference, alternate, n_alternate] = answer else { panic!("a likelihood has four numbers") };
     [alternate - reference, alternate / n_alternate.max(1.0) - reference / n_reference.max(1.0)]
-}
-
-/// The positions that a masked language model is asked about.
-fn substituted(edit: &Edit) -> Result<Vec<u64>, Reason> {
-    let substitutions = edit.substitutions().ok_or(Reason::NotASubstitution)?;
-    substitutions
-        .map(|(position, from, to)| match (base(from), base(to)) {
-            (None, _) => Err(Reason::AmbiguousReference),
-            (_, None) => Err(Reason::AmbiguousAlternate),
-            _ => Ok(position),
-        })
-        .collect()
-}
-
-/// The place of a base among A, C, G and T.
-fn base(letter: u8) -> Option<usize> {
-    b"ACGT".iter().position(|&base| base == letter)
 }
 
 /// An allele's scores as they come in.

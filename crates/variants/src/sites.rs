@@ -1,11 +1,13 @@
 //! What distribution over the bases a masked language model sees at a site.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use longstrand_model::Scratch;
 use longstrand_seq::Strand;
 
+use crate::allele::{Edit, Reason};
 use crate::error::ScoreError;
 use crate::task::{Bench, Task};
 use crate::window;
@@ -110,6 +112,11 @@ impl Task for SiteTask {
 }
 
 impl SiteTask {
+    /// Positions that go through the model.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.context
+    }
+
     /// Whether a site on the contig that is read in the window can be read with these.
     fn shares(&self, contig: usize, window: &Range<u64>) -> bool {
         self.reading == Reading::OnGrid && self.contig == contig && self.window == *window
@@ -129,6 +136,33 @@ impl SiteTask {
             Strand::Reverse => self.sites.iter().rev().map(place).collect(),
         }
     }
+}
+
+/// The sites that edits substitute, each once, in order, and the spans that they lie in.
+pub(crate) fn sites_of<'r>(edits: impl Iterator<Item = (&'r Edit, &'r Range<u64>)>) -> (Vec<Site>, Vec<Range<u64>>) {
+    let mut spans: BTreeMap<Site, &Range<u64>> = BTreeMap::new();
+    for (edit, span) in edits {
+        let positions = substituted(edit).into_iter().flatten();
+        spans.extend(positions.map(|position| (Site { contig: edit.contig, position }, span)));
+    }
+    spans.into_iter().map(|(site, span)| (site, span.clone())).unzip()
+}
+
+/// The positions that a masked language model is asked about.
+pub(crate) fn substituted(edit: &Edit) -> Result<Vec<u64>, Reason> {
+    let substitutions = edit.substitutions().ok_or(Reason::NotASubstitution)?;
+    substitutions
+        .map(|(position, from, to)| match (base(from), base(to)) {
+            (None, _) => Err(Reason::AmbiguousReference),
+            (_, None) => Err(Reason::AmbiguousAlternate),
+            _ => Ok(position),
+        })
+        .collect()
+}
+
+/// The place of a base among A, C, G and T.
+pub(crate) fn base(letter: u8) -> Option<usize> {
+    b"ACGT".iter().position(|&base| base == letter)
 }
 
 /// Fills a window up behind its bases, whichever strand they are read on.

@@ -6,7 +6,7 @@ use longstrand_model::State;
 use longstrand_seq::Strand;
 
 /// Bytes of states that are kept.
-const CAPACITY: usize = 256 << 20;
+pub(crate) const CAPACITY: usize = 256 << 20;
 
 /// What the passes of a trail have in common: where they begin and which way they go.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

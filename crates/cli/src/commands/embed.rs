@@ -17,6 +17,7 @@ use crate::args::flags::sam_flags;
 use crate::args::number::{above_zero, size};
 use crate::args::region::regions;
 use crate::args::{GeneralOptions, ModelArgs, OutputOptions};
+use crate::commands::plan;
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::Memory;
@@ -194,6 +195,25 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         say(&summary(&outcome, started.elapsed().as_secs_f64(), &options.output.output.display().to_string()));
     }
     Ok(())
+}
+
+/// What a run is going to take, at a rate in tokens a second or the one that is measured.
+pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option<f64>) -> anyhow::Result<plan::Run> {
+    let began = Instant::now();
+    let checkpoint = options.model.load()?;
+    let destination = options.output.destination();
+    let told = |error| told(error, &destination);
+    let chosen = options.model.processor(&checkpoint)?;
+    let plan = Plan::new(options.job(general), &checkpoint, chosen.processor.clone()).map_err(told)?;
+    let (opening, threads) = (began.elapsed().as_secs_f64(), plan.threads());
+    Ok(plan::Run {
+        command: "embed",
+        device: chosen.shown,
+        threads,
+        shard: Some(options.windows.shard),
+        opening,
+        estimate: plan.estimate(rate).map_err(told)?,
+    })
 }
 
 impl Options {

@@ -15,6 +15,7 @@ use toml::Value;
 use crate::args::device::Precision;
 use crate::args::number::{above_zero, size};
 use crate::args::{Device, ExistingArgs, GeneralOptions};
+use crate::commands::plan;
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::machine::memory::{Memory, format_memory};
@@ -128,18 +129,31 @@ struct SettingArgs {
 pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
     let world = World::from_environment()?;
     match options.dry_run {
-        true => plan(&options.job(&world, general)?, &world),
+        true => dry_run(&options.job(&world, general)?, &world),
         false => train(options, &world, general),
     }
 }
 
 /// Prints what a run would do, once.
-fn plan(job: &Pretraining, world: &World) -> anyhow::Result<()> {
+fn dry_run(job: &Pretraining, world: &World) -> anyhow::Result<()> {
     let (settings, plan) = job.plan(world.size).map_err(|error| told(error, world))?;
     if world.rank == 0 {
         write_stdout(format!("{}\n{}", settings.to_toml()?, describe(&plan, &job.processor)).as_bytes())?;
     }
     Ok(plan.check()?)
+}
+
+/// What a run is going to take, at a rate in tokens a second or the one that is measured.
+pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option<f64>) -> anyhow::Result<plan::Run> {
+    let world = World::from_environment()?;
+    let job = Pretraining { available_memory: None, ..options.job(&world, general)? };
+    let device = match &job.processor {
+        Processor::Cpu(level) => format!("CPU ({level})"),
+        #[cfg(feature = "cuda")]
+        Processor::Cuda(gpus) => gpus.first().name().to_owned(),
+    };
+    let (_, estimate) = job.estimate(world.size, rate).map_err(|error| told(error, &world))?;
+    Ok(plan::Run { command: "pretrain", device, threads: job.threads, shard: None, opening: 0.0, estimate })
 }
 
 fn train(options: Options, world: &World, general: &GeneralOptions) -> anyhow::Result<()> {

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use longstrand_model::Unwatched;
 use longstrand_seq::GenomeOptions;
 use longstrand_seq::variant::{VariantFormat, VariantOutput};
 use longstrand_seq::window::Shard;
-use longstrand_table::Destination;
+use longstrand_table::{Destination, Existing};
 use longstrand_variants::{Counts, Job, Outputs, Plan, Prefix, RefMismatch, ScoreCounts, ScoreOptions};
 
 use crate::args::output::{table, tsv};
 use crate::args::region::regions;
 use crate::args::score::ScoreArgs;
 use crate::args::{ExistingArgs, GeneralOptions, ModelArgs};
-use crate::commands::scoring;
+use crate::commands::{plan, scoring};
 use crate::failure::{Usage, say, write_stdout};
 use crate::interrupt::Interrupt;
 use crate::machine::memory::Memory;
@@ -129,6 +130,26 @@ pub fn run(options: Options, general: &GeneralOptions) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a run is going to take, at a rate in tokens a second or the one that is measured.
+pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option<f64>) -> anyhow::Result<plan::Run> {
+    let began = Instant::now();
+    let checkpoint = options.model.load()?;
+    let chosen = options.model.processor(&checkpoint)?;
+    // Outputs of an earlier run do not matter, nor does the memory of a machine that only plans.
+    let job = Job { existing: Existing::Replace, available_memory: None, ..options.job(general)? };
+    let told = |error| scoring::told(error, false);
+    let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(told)?;
+    options.scores.check(plan.options())?;
+    Ok(plan::Run {
+        command: "score",
+        device: chosen.shown,
+        threads: general.threads(),
+        shard: Some(options.records.shard),
+        opening: began.elapsed().as_secs_f64(),
+        estimate: plan.estimate(rate, &Unwatched).map_err(told)?,
+    })
 }
 
 impl Options {

@@ -26,7 +26,7 @@ const SHORTEST: u64 = 64;
 
 /// Bytes of a window beside its bases, and of a row beside its vector: names, coordinates and counts.
 const WINDOW_BYTES: u64 = 256;
-const ROW_BYTES: u64 = 128;
+pub(crate) const ROW_BYTES: u64 = 128;
 
 /// Tokens of a batch where the choice is left open.
 pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
@@ -38,24 +38,32 @@ pub(crate) fn batch_tokens(plan: &Plan, job: &Job) -> usize {
     usize::try_from(fitting).unwrap_or(usize::MAX).clamp(Crew::<Scratch<f32>>::LONG, most)
 }
 
-/// About how many bytes a run takes whose longest window is of `n_bases`, weights aside.
-pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
+/// About how many bytes a run takes whose longest window is of `n_bases`, weights aside, by what they are for.
+pub(crate) fn parts(plan: &Plan, n_bases: u64) -> [(&'static str, u64); 3] {
     let embedder = plan.embedder();
-    let windows = match embedder.is_filled_by(embedder.tokens(n_bases as usize)) {
+    let (passes, waiting) = match embedder.is_filled_by(embedder.tokens(n_bases as usize)) {
         false => {
             let per_token = bytes_per_token(embedder, plan.mean_window().unwrap_or(SHORTEST));
-            let waiting = (plan.batch_tokens() as u64).saturating_mul(BATCHES * per_token);
-            (lanes(plan, n_bases) as u64).saturating_mul(embedder.pass_bytes(n_bases)).saturating_add(waiting)
+            let all = plan.planned().map_or(u64::MAX, |planned| planned.bases);
+            // One batch may be all there is, and then its rows take the place of its windows.
+            let waiting = (BATCHES * plan.batch_tokens() as u64).min(all).saturating_mul(per_token);
+            ((lanes(plan, n_bases) as u64).saturating_mul(embedder.pass_bytes(n_bases)), waiting)
         }
-        true => embedder.window_bytes(n_bases),
+        true => (embedder.window_bytes(n_bases), 0),
     };
-    windows.saturating_add(plan.group_bytes().saturating_mul(GROUP_COPIES))
+    [("windows", passes), ("batches", waiting), ("output", plan.group_bytes().saturating_mul(GROUP_COPIES))]
 }
 
-/// Windows of `n_bases` that are computed side by side, where there are many.
-fn lanes(plan: &Plan, n_bases: u64) -> usize {
+/// All of it.
+pub(crate) fn estimate(plan: &Plan, n_bases: u64) -> u64 {
+    parts(plan, n_bases).into_iter().fold(0, |sum, (_, bytes)| sum.saturating_add(bytes))
+}
+
+/// Windows of `n_bases` that are computed side by side.
+pub(crate) fn lanes(plan: &Plan, n_bases: u64) -> usize {
     let embedder = plan.embedder();
-    match embedder.lanes(embedder.tokens(n_bases as usize), usize::MAX, plan.threads()) {
+    let windows = plan.planned().map_or(usize::MAX, |planned| usize::try_from(planned.windows).unwrap_or(usize::MAX));
+    match embedder.lanes(embedder.tokens(n_bases as usize), windows, plan.threads()) {
         Lanes::Together => 1,
         Lanes::SideBySide(lanes) => lanes.get(),
     }

@@ -51,10 +51,17 @@ impl From<ThreadPoolBuildError> for Halt {
 
 impl<'a> Workers<'a> {
     pub(super) fn new(run: &Run<'a>) -> Self {
-        Self {
-            work: Work { embedder: run.embedder, layout: run.layout, is_reads: run.is_reads, watch: run.watch },
-            crew: Crew::new(run.threads, run.embedder.scratch()),
-        }
+        Self::of(run.embedder, run.layout, run.is_reads, run.threads, run.watch)
+    }
+
+    pub(super) fn of(
+        embedder: &'a Embedder,
+        layout: EmbeddingLayout,
+        is_reads: bool,
+        threads: NonZeroUsize,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        Self { work: Work { embedder, layout, is_reads, watch }, crew: Crew::new(threads, embedder.scratch()) }
     }
 
     /// Computes batches and hands on their rows in order.

@@ -37,9 +37,7 @@ struct Input {
 impl Inputs {
     /// Takes the digests of genomes and BED files.
     pub(super) fn read(settings: &Settings, watch: &dyn Watch) -> Result<Self, TrainError> {
-        let data = &settings.data;
-        let beds = [&data.include, &data.exclude, &data.split.bed].into_iter().flatten();
-        let paths: Vec<&Path> = data.genomes.iter().chain(beds).map(PathBuf::as_path).collect();
+        let paths = files(settings);
         let mut told = |done, total| {
             watch.digested(done, total);
             if watch.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -90,6 +88,13 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// The genomes and BED files of a run.
+pub(super) fn files(settings: &Settings) -> Vec<&Path> {
+    let data = &settings.data;
+    let beds = [&data.include, &data.exclude, &data.split.bed].into_iter().flatten();
+    data.genomes.iter().chain(beds).map(PathBuf::as_path).collect()
 }
 
 /// The text of `run.json`.

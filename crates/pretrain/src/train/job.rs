@@ -171,7 +171,7 @@ impl Pretraining {
     }
 
     /// The settings given, or those of the run that is to go on.
-    fn chosen(&self, path: &Path) -> Result<Settings, TrainError> {
+    pub(super) fn chosen(&self, path: &Path) -> Result<Settings, TrainError> {
         match &self.settings {
             Some(settings) => Ok(settings.clone()),
             None if self.existing == Existing::Resume => match path.is_file() {
@@ -185,7 +185,7 @@ impl Pretraining {
         }
     }
 
-    fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
+    pub(super) fn prepare(&self, settings: &Settings, ranks: usize) -> Result<Prepared, TrainError> {
         let processor = TrainingProcessor::new(&self.processor, settings.run.precision.into());
         let mut data = Data::open(settings)?;
         let training = data.training(settings)?;

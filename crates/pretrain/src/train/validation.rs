@@ -2,14 +2,18 @@
 
 use std::{num::NonZeroUsize, ops::Range};
 
-use longstrand_model::Watch;
+use longstrand_model::{
+    Unwatched, Watch,
+    estimate::{self, Pace},
+};
 
-use super::{TrainError, TrainingProcessor, Validation, division::share, saved, step::Learner};
+use super::{TrainError, TrainingProcessor, Validation, division::share, estimate::beginning, saved, step::Learner};
 use crate::{
     batch::Batches,
     collectives::Collectives,
     data::DataError,
     evaluate::{Class, Evaluator, Tally, Total},
+    objective::Batch,
     source::Sources,
     split::Split,
 };
@@ -59,9 +63,7 @@ impl Validator {
         sources: &mut Sources,
         watch: &dyn Watch,
     ) -> Result<Tally, TrainError> {
-        let checkpoint = saved::model(learner)?;
-        let evaluator = Evaluator::new(self.processor.engine(&checkpoint)?, &checkpoint, self.threads);
-        let mut evaluator = evaluator.expect("what is pretrained is a language model");
+        let mut evaluator = self.evaluator(learner)?;
         let mut tally = Tally::default();
         let length = self.batches.sampler().length(0);
         let tokens = evaluator.batch(usize::try_from(length).unwrap_or(usize::MAX)) as u64;
@@ -83,6 +85,32 @@ fn validation(all: &Total, masked: &Total) -> Validation {
         accuracy: of(all, Total::accuracy),
         masked_loss: of(masked, Total::mean_loss),
         targets: all.targets,
+    }
+}
+
+impl Validator {
+    /// How fast held-out windows go, of which the first is looked at again and again, or its beginning if it is long.
+    pub(super) fn pace(&self, learner: &Learner, sources: &mut Sources) -> Result<Pace, TrainError> {
+        const LONGEST: u64 = 1 << 15;
+        let placed = self.batches.read(sources, 0, 0..1);
+        let placed = placed.map_err(|source| DataError::Sample { split: Split::Valid, source })?;
+        let one = beginning(placed.batch, LONGEST);
+        let mut evaluator = self.evaluator(learner)?;
+        let most = (evaluator.batch(one.length) / one.length).clamp(1, self.windows as usize);
+        let (windows, seconds) = estimate::time(self.threads.get() as u64, most as u64, |windows| {
+            let of_all = |values: &[u8]| values.repeat(windows as usize);
+            let batch = Batch { length: one.length, ids: of_all(&one.ids), labels: of_all(&one.labels), weights: None };
+            evaluator.add(&batch, &mut Tally::default(), &Unwatched)
+        })?;
+        let length = one.length as u64;
+        Ok(Pace { tokens: windows * length, length, seconds })
+    }
+
+    /// The model as it is now, ready for passes.
+    fn evaluator(&self, learner: &Learner) -> Result<Evaluator, TrainError> {
+        let checkpoint = saved::model(learner)?;
+        let evaluator = Evaluator::new(self.processor.engine(&checkpoint)?, &checkpoint, self.threads);
+        Ok(evaluator.expect("what is pretrained is a language model"))
     }
 }
 

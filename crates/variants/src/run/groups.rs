@@ -31,10 +31,11 @@ const ALLELE_BYTES: usize = 512;
 
 /// Records, and each one's alleles in order.
 #[derive(Default)]
-pub(super) struct Group {
-    pub(super) records: Vec<VariantRecord>,
-    pub(super) alleles: Vec<Resolved>,
-    bytes: usize,
+pub(crate) struct Group {
+    pub(crate) records: Vec<VariantRecord>,
+    pub(crate) alleles: Vec<Resolved>,
+    /// What these take.
+    pub(crate) bytes: usize,
 }
 
 impl Group {
@@ -65,7 +66,7 @@ impl Group {
 }
 
 /// The groups of a file or of a shard of it.
-pub(super) struct Groups<'a> {
+pub(crate) struct Groups<'a> {
     reader: &'a mut VariantReader,
     path: &'a Path,
     /// A shard and the number of all records.
@@ -78,7 +79,7 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'a mut VariantReader,
         path: &'a Path,
         shard: Option<(Shard, u64)>,
@@ -95,7 +96,7 @@ impl<'a> Groups<'a> {
     ///
     /// A group ends where the next record's window of the grid is another one than the last record's, so that a window of
     /// sorted records is computed once; and where its records take much memory.
-    pub(super) fn next(&mut self, scorer: &Scorer) -> Result<Group, ScoreError> {
+    pub(crate) fn next(&mut self, scorer: &Scorer) -> Result<Group, ScoreError> {
         let mut group = Group::default();
         let mut last_window = None;
         let records = if scorer.gathers() { RECORDS_OF_GPUS } else { RECORDS };

@@ -1,9 +1,10 @@
 //
-// Embed genomes or reads in shards, and join the shards to one table each
+// Plan what memory and time shards take, embed genomes or reads in them, and join the shards to one table each
 //
 
-include { LONGSTRAND_EMBED } from '../../modules/longstrand/embed'
-include { LONGSTRAND_JOIN  } from '../../modules/longstrand/join'
+include { LONGSTRAND_EMBED      } from '../../modules/longstrand/embed'
+include { LONGSTRAND_JOIN       } from '../../modules/longstrand/join'
+include { LONGSTRAND_PLAN_EMBED } from '../../modules/longstrand/plan/embed'
 
 workflow GENOME_EMBEDDINGS {
     take:
@@ -13,13 +14,19 @@ workflow GENOME_EMBEDDINGS {
     val_shards // integer: tasks for each input
 
     main:
-    ch_shards = ch_input.flatMap { meta, input, index, bed ->
-        (1..val_shards).collect { shard -> [meta, input, index, bed, "${shard}/${val_shards}"] }
+    ch_whole = ch_input.map { meta, input, index, bed -> [meta, input, index, bed, val_shards] }
+    LONGSTRAND_PLAN_EMBED(ch_whole, ch_fasta, ch_model)
+
+    // What a shard asks for goes with it: conf/base.config reads it.
+    ch_shards = ch_input.join(LONGSTRAND_PLAN_EMBED.out.json).flatMap { meta, input, index, bed, json ->
+        def planned = meta + [request: new groovy.json.JsonSlurper().parse(json).request]
+        (1..val_shards).collect { shard -> [planned, input, index, bed, "${shard}/${val_shards}"] }
     }
     LONGSTRAND_EMBED(ch_shards, ch_fasta, ch_model)
 
     // The order in which shards end must not decide whether a resumed run knows the join again.
-    ch_parts = LONGSTRAND_EMBED.out.parquet.groupTuple(size: val_shards, sort: { a, b -> a.name <=> b.name })
+    ch_parquet = LONGSTRAND_EMBED.out.parquet.map { meta, part -> [meta.findAll { key, _value -> key != 'request' }, part] }
+    ch_parts = ch_parquet.groupTuple(size: val_shards, sort: { a, b -> a.name <=> b.name })
     LONGSTRAND_JOIN(ch_parts, 'parquet')
 
     emit:

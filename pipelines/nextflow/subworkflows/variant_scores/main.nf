@@ -1,7 +1,8 @@
 //
-// Score variants in shards, and join the shards to one indexed VCF or BCF and one table each
+// Plan what memory and time shards take, score variants in them, and join the shards to one indexed VCF or BCF and one table each
 //
 
+include { LONGSTRAND_PLAN_SCORE                      } from '../../modules/longstrand/plan/score'
 include { LONGSTRAND_SCORE                           } from '../../modules/longstrand/score'
 include { LONGSTRAND_JOIN as LONGSTRAND_JOIN_VARIANTS } from '../../modules/longstrand/join'
 include { LONGSTRAND_JOIN as LONGSTRAND_JOIN_TABLES   } from '../../modules/longstrand/join'
@@ -15,15 +16,21 @@ workflow VARIANT_SCORES {
     val_shards    // integer: tasks for each input
 
     main:
-    ch_shards = ch_variants.flatMap { meta, variants, index ->
-        (1..val_shards).collect { shard -> [meta, variants, index, "${shard}/${val_shards}"] }
+    ch_whole = ch_variants.map { meta, variants, index -> [meta, variants, index, val_shards] }
+    LONGSTRAND_PLAN_SCORE(ch_whole, ch_fasta, ch_model)
+
+    // What a shard asks for goes with it: conf/base.config reads it.
+    ch_shards = ch_variants.join(LONGSTRAND_PLAN_SCORE.out.json).flatMap { meta, variants, index, json ->
+        def planned = meta + [request: new groovy.json.JsonSlurper().parse(json).request]
+        (1..val_shards).collect { shard -> [planned, variants, index, "${shard}/${val_shards}"] }
     }
     LONGSTRAND_SCORE(ch_shards, ch_fasta, ch_model)
 
     // The order in which shards end must not decide whether a resumed run knows the join again.
     by_name = { a, b -> a.name <=> b.name }
-    ch_variant_parts = LONGSTRAND_SCORE.out.vcf.groupTuple(size: val_shards, sort: by_name)
-    ch_table_parts = LONGSTRAND_SCORE.out.parquet.groupTuple(size: val_shards, sort: by_name)
+    without_request = { meta, part -> [meta.findAll { key, _value -> key != 'request' }, part] }
+    ch_variant_parts = LONGSTRAND_SCORE.out.vcf.map(without_request).groupTuple(size: val_shards, sort: by_name)
+    ch_table_parts = LONGSTRAND_SCORE.out.parquet.map(without_request).groupTuple(size: val_shards, sort: by_name)
     LONGSTRAND_JOIN_VARIANTS(ch_variant_parts, val_extension)
     LONGSTRAND_JOIN_TABLES(ch_table_parts, 'parquet')
 

@@ -1,3 +1,4 @@
+import json
 import os
 
 # Shards of one run must use the same vector instructions; on unequal machines, those that all of them have.
@@ -45,9 +46,17 @@ def score_input(wildcards):
     } | optional({"model": config["model"]})
 
 
-def memory(wildcards, attempt):
-    return config["mem_mb"] * attempt
+def planned(plan):
+    """What a shard asks for, which is known when it has been planned."""
+    with open(plan) as file:
+        return json.load(file)["request"]
 
 
-def runtime(wildcards, attempt):
-    return config["runtime"] * attempt
+def memory(wildcards, input, attempt):
+    megabytes = config["mem_mb"] or planned(input.plan)["memory_mb"]
+    return max(512, megabytes) * attempt
+
+
+def runtime(wildcards, input, attempt):
+    minutes = config["runtime"] or planned(input.plan)["minutes"]
+    return max(10, minutes) * attempt

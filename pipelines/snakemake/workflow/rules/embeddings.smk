@@ -1,6 +1,26 @@
+rule plan_embed:
+    input:
+        unpack(embed_input),
+    output:
+        "results/plans/{sample}.embed.json",
+    log:
+        "logs/plan/{sample}.embed.log",
+    threads: config["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=config["gpus"],
+    params:
+        shards=config["shards"],
+        extra=lambda wildcards: config["embeddings"][wildcards.sample]["extra"],
+    wrapper:
+        f"{WRAPPERS}/plan"
+
+
 rule embed_shard:
     input:
         unpack(embed_input),
+        plan=ancient("results/plans/{sample}.embed.json"),
     output:
         temp("results/embeddings/shards/{sample}.{shard}_of_{total}.parquet"),
     log:

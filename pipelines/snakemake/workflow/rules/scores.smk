@@ -1,6 +1,26 @@
+rule plan_score:
+    input:
+        unpack(score_input),
+    output:
+        "results/plans/{sample}.score.json",
+    log:
+        "logs/plan/{sample}.score.log",
+    threads: config["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=config["gpus"],
+    params:
+        shards=config["shards"],
+        extra=lambda wildcards: config["scores"][wildcards.sample]["extra"],
+    wrapper:
+        f"{WRAPPERS}/plan"
+
+
 rule score_shard:
     input:
         unpack(score_input),
+        plan=ancient("results/plans/{sample}.score.json"),
     output:
         variants=temp(
             f"results/scores/shards/{{sample}}.{{shard}}_of_{{total}}.{VARIANTS}"
