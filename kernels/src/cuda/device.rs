@@ -13,7 +13,7 @@ use super::{
     copy::Staging,
     memory::DeviceMemory,
     module::Modules,
-    pool::{Block, Pool},
+    pool::{Block, Pool, size_of_block},
 };
 
 /// The oldest driver: the first that loads code of CUDA 12.
@@ -184,6 +184,11 @@ impl Device {
     /// Something that was asked for failed.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         self.0.stream.synchronize().map_err(refused("cuStreamSynchronize"))
+    }
+
+    /// Bytes of a device's memory that a buffer of so many takes.
+    pub fn bytes_of_buffer(bytes: u64) -> u64 {
+        size_of_block(bytes)
     }
 
     /// A buffer of `len` elements with any contents.

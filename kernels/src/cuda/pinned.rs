@@ -2,7 +2,7 @@
 
 use std::{ffi::c_void, fmt, marker::PhantomData, mem, slice, sync::Arc};
 
-use cudarc::driver::{CudaContext, result};
+use cudarc::driver::{CudaContext, result, sys};
 
 use super::{CudaError, Device, Element, View, ViewMut, device::refused};
 
@@ -87,12 +87,15 @@ impl<T: Element> HostBuffer<T> {
     pub fn put(&mut self, source: View<'_, T>) -> Result<(), CudaError> {
         assert_eq!(source.len(), self.len, "length of the source");
         assert!(source.device().is_same(&self.device), "a copy from another device");
-        let Some(memory) = &mut self.memory else { return Ok(()) };
+        let Some(memory) = &self.memory else { return Ok(()) };
         self.device.context().bind_to_thread().map_err(refused("cuCtxSetCurrent"))?;
-        // SAFETY: both have so many bytes. They are read by `take` alone, whose copy comes after this one, and outlive it:
-        // `drop` waits.
-        unsafe { result::memcpy_dtoh_async(memory.bytes(), source.address(), self.device.stream().cu_stream()) }
-            .map_err(refused("cuMemcpyDtoHAsync"))
+        // SAFETY: both have so many bytes. The host's are touched by the device alone, in the order of its stream, and outlive the
+        // copy: `drop` waits.
+        unsafe {
+            sys::cuMemcpyDtoHAsync_v2(memory.address, source.address(), memory.len, self.device.stream().cu_stream())
+        }
+        .result()
+        .map_err(refused("cuMemcpyDtoHAsync"))
     }
 
     /// Copies what is here to the device, when all that was asked for before is done.
@@ -104,14 +107,17 @@ impl<T: Element> HostBuffer<T> {
     /// # Panics
     ///
     /// Panics if the lengths or the devices differ.
-    pub fn take(&mut self, target: ViewMut<'_, T>) -> Result<(), CudaError> {
+    pub fn take(&self, target: ViewMut<'_, T>) -> Result<(), CudaError> {
         assert_eq!(target.len(), self.len, "length of the target");
         assert!(target.device().is_same(&self.device), "a copy to another device");
-        let Some(memory) = &mut self.memory else { return Ok(()) };
+        let Some(memory) = &self.memory else { return Ok(()) };
         self.device.context().bind_to_thread().map_err(refused("cuCtxSetCurrent"))?;
         // SAFETY: as in `put`.
-        unsafe { result::memcpy_htod_async(target.address(), memory.bytes(), self.device.stream().cu_stream()) }
-            .map_err(refused("cuMemcpyHtoDAsync"))
+        unsafe {
+            sys::cuMemcpyHtoDAsync_v2(target.address(), memory.address, memory.len, self.device.stream().cu_stream())
+        }
+        .result()
+        .map_err(refused("cuMemcpyHtoDAsync"))
     }
 }
 

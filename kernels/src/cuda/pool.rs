@@ -131,7 +131,7 @@ impl State {
 }
 
 /// The size of the block for so many bytes; too large for any device where there is no such size.
-fn size_of_block(bytes: u64) -> u64 {
+pub(super) fn size_of_block(bytes: u64) -> u64 {
     let bytes = bytes.max(SMALLEST);
     if bytes <= LARGE {
         return bytes.next_power_of_two();

@@ -42,7 +42,7 @@ impl<T: Clone + Send> Crew<T> {
             ahead: ahead.get(),
         };
         let of_lane = |scratch: &mut T| {
-            let _end = End { belt: &belt, to: &to };
+            let _end = (StopOnPanic(&belt), End(&to));
             while let Some((place, job)) = belt.take() {
                 match work(job, scratch) {
                     Ok(result) => drop(to.send(News::Done(place, result))),
@@ -96,15 +96,16 @@ impl<I: Iterator, E> Belt<I, E> {
         if progress.is_stopped {
             return None;
         }
-        // The next job may take a while to come, in which results go on.
+        // The next job may take a while to come, in which results go on and errors may come.
         drop(progress);
-        let job = intake.jobs.next()?;
+        let job = intake.jobs.next().filter(|_| !self.progress().is_stopped)?;
         intake.taken += 1;
         Some((intake.taken - 1, job))
     }
 
     /// Hands results on until all lanes have ended.
     fn hand_on<R>(&self, lanes: usize, news: &Receiver<News<R>>, mut hand_on: impl FnMut(R) -> Result<(), E>) {
+        let _end = StopOnPanic(self);
         let (mut waiting, mut next, mut left) = (BTreeMap::new(), 0, lanes);
         while left > 0 {
             match news.recv() {
@@ -147,18 +148,23 @@ impl<I, E> Belt<I, E> {
     }
 }
 
-/// Tells of the end of a lane, however it comes: a panic ends all.
-struct End<'a, I, E, R> {
-    belt: &'a Belt<I, E>,
-    to: &'a Sender<News<R>>,
-}
+/// Lets no further job begin when its thread panics.
+struct StopOnPanic<'a, I, E>(&'a Belt<I, E>);
 
-impl<I, E, R> Drop for End<'_, I, E, R> {
+impl<I, E> Drop for StopOnPanic<'_, I, E> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.belt.stop(None);
+            self.0.stop(None);
         }
-        let _ = self.to.send(News::Ended);
+    }
+}
+
+/// Tells of the end of a lane, however it comes.
+struct End<'a, R>(&'a Sender<News<R>>);
+
+impl<R> Drop for End<'_, R> {
+    fn drop(&mut self) {
+        let _ = self.0.send(News::Ended);
     }
 }
 
@@ -260,5 +266,16 @@ mod tests {
             Ok::<_, Failed>(())
         };
         let _ = Crew::new(number(3), ()).in_order(number(3), number(4), 0..1_000, work, |()| Ok(()));
+    }
+
+    #[test]
+    #[should_panic(expected = "on the calling thread")]
+    fn a_panic_of_who_takes_results_ends_all() {
+        let work = |job: usize, _: &mut ()| Ok::<_, Failed>(job);
+        let hand_on = |result: usize| {
+            assert!(result != 20, "on the calling thread");
+            Ok(())
+        };
+        let _ = Crew::new(number(3), ()).in_order(number(3), number(4), 0..1_000, work, hand_on);
     }
 }

@@ -59,7 +59,7 @@ impl<T: Real> Executor<T> {
 
     /// Puts other weights in the place of these.
     pub(super) fn update(&mut self, weights: &Weights) -> Result<(), CudaError> {
-        self.weights = DeviceWeights::new(&self.device, &self.config, weights)?;
+        self.weights = DeviceWeights::by_all_threads(&self.device, &self.config, weights)?;
         Ok(())
     }
 

@@ -71,10 +71,26 @@ pub(super) struct Projections<T: Real> {
 }
 
 impl<T: Real> DeviceWeights<T> {
-    /// Brings weights that follow their configuration to the device.
+    /// Brings weights that follow their configuration to the device, one layer after another.
     pub(super) fn new(device: &Device, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
-        mixer::check(config)?;
-        let layer = |(i, layer)| Layer::new(device, config, layer, Arrangement::of_layer(config, i).swapped);
+        let layers = weights.layers.iter().enumerate();
+        let layers = layers.map(|(i, layer)| Layer::of_place(device, config, i, layer));
+        Self::with_layers(device, config, weights, layers.collect::<Result<_, _>>()?)
+    }
+
+    /// As `new`, by all threads of the pool that it is called in: each has a layer's weights changed in memory meanwhile.
+    pub(super) fn by_all_threads(device: &Device, config: &Config, weights: &Weights) -> Result<Self, CudaError> {
+        let layers = weights.layers.par_iter().enumerate();
+        let layers = layers.map(|(i, layer)| Layer::of_place(device, config, i, layer));
+        Self::with_layers(device, config, weights, layers.collect::<Result<_, _>>()?)
+    }
+
+    fn with_layers(
+        device: &Device,
+        config: &Config,
+        weights: &Weights,
+        layers: Vec<Layer<T>>,
+    ) -> Result<Self, CudaError> {
         let mut tables = vec![device.upload(&weights.embedding)?];
         if let Some(rcps) = &config.rcps {
             let complement = complement_table(&weights.embedding, config.d_model, &rcps.complement_map);
@@ -83,8 +99,7 @@ impl<T: Real> DeviceWeights<T> {
         let last = Arrangement::after_blocks(config, config.n_layer);
         Ok(Self {
             tables,
-            // Threads change the weights, and send them one at a time.
-            layers: weights.layers.par_iter().enumerate().map(layer).collect::<Result<_, _>>()?,
+            layers,
             norm_f: Norm::new(device, config.norm, &weights.norm_f, last.swapped)?,
             head: Head::new(device, config, weights)?,
         })
@@ -125,6 +140,11 @@ impl<T: Real> Head<T> {
 }
 
 impl<T: Real> Layer<T> {
+    fn of_place(device: &Device, config: &Config, index: usize, weights: &LayerWeights) -> Result<Self, CudaError> {
+        mixer::check(config)?;
+        Self::new(device, config, weights, Arrangement::of_layer(config, index).swapped)
+    }
+
     fn new(device: &Device, config: &Config, weights: &LayerWeights, flip: bool) -> Result<Self, CudaError> {
         let join = Join::of(config);
         let prepare = Preparation { flip_channels: flip, sums_directions: join == Join::SumBeforeProjection };

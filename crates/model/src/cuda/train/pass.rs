@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::cross_entropy::cuda::LossSums;
-use longstrand_kernels::cuda::{Buffer, CudaError, Real};
+use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
 use longstrand_kernels::{embedding, pointwise};
 
 use super::layer::{LayerBackward, Passage, forward_traced};
@@ -200,7 +200,8 @@ impl<T: Real> Trainer<T> {
     fn need(&self, cut: &Cut) -> Option<Need> {
         let config = &self.executor.config;
         let elements = (self.executor.strands() * cut.of_strand.columns() * config.d_model) as u64;
-        let (stream, input) = (4 * elements, size_of::<T>() as u64 * elements);
+        let of_elements = |size: usize| Device::bytes_of_buffer(size as u64 * elements);
+        let (stream, input) = (of_elements(size_of::<f32>()), of_elements(size_of::<T>()));
         let branches = self.executor.weights.layers.first()?.branches.len();
         // The outputs of the branch that walks against the others, of a strand.
         let opposing = (branches - 1) * cut.of_strand.columns() * config.mixer.d_inner() * size_of::<T>();

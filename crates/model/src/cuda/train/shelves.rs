@@ -21,7 +21,7 @@ pub(super) enum Held<T: Real> {
     Away(HostBuffer<T>),
 }
 
-/// Bytes of what the gradients of a sequence take.
+/// Bytes of the device's memory that the gradients of a sequence take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     pub(super) layers: usize,
@@ -59,13 +59,16 @@ impl Need {
 impl<T: Real> Shelves<T> {
     /// Divides the inputs of a sequence's layers between the device and the host; of one that is to stay on the device, `None`.
     pub(super) fn divide(&mut self, device: &Device, need: Option<Need>) -> Result<(), CudaError> {
-        let memory = device.memory();
-        let free = match self.room.device {
-            Some(room) => room.saturating_sub(memory.in_use),
-            // What the pool cannot use again of what it holds.
-            None => (device.free_bytes()? + memory.cached) / 32 * 31,
-        };
-        self.away = need.map_or(0, |need| need.away(free, self.room.host));
+        self.away = 0;
+        if let Some(need) = need {
+            let memory = device.memory();
+            let free = match self.room.device {
+                Some(room) => room.saturating_sub(memory.in_use),
+                // What the pool cannot use again of what it holds, and states at borders.
+                None => (device.free_bytes()? + memory.cached) / 32 * 31,
+            };
+            self.away = need.away(free, self.room.host);
+        }
         Ok(())
     }
 
@@ -87,7 +90,7 @@ impl<T: Real> Shelves<T> {
     pub(super) fn give(&mut self, held: Held<T>, device: &Device) -> Result<Buffer<T>, CudaError> {
         match held {
             Held::Here(input) => Ok(input),
-            Held::Away(mut away) => {
+            Held::Away(away) => {
                 let mut input = device.buffer(away.len())?;
                 away.take(input.view_mut())?;
                 self.spare.push(away);
