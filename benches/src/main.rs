@@ -65,6 +65,8 @@ enum Benchmark {
     VariantsMasked,
     /// Bases a second of a step of training, and the whole of the preset `tiny` on yeast (minutes).
     Training,
+    /// What a rank's stretch of a window costs more than a window of its own, and what it exchanges (a minute).
+    TrainingStretch,
     /// Peak memory of a step at up to 1,048,576 bases against what a plan foresees (a quarter of an hour).
     TrainingMemory,
     /// The built-in model's loss on its 4,096 validation windows, if LONGSTRAND_BENCH_VALIDATION names them (minutes).
@@ -103,7 +105,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 17] = [
+    let all: [(&str, Run); 18] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -115,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         ("variants-prefix", variants::prefix::run),
         ("variants-masked", variants::masked::run),
         ("training", training::speed::run),
+        ("training-stretch", training::stretch::run),
         ("training-memory", training::memory::run),
         ("evaluate", evaluate::run),
         ("cuda-scan", cuda::scan::run),
@@ -146,6 +149,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::VariantsPrefix => name == "variants-prefix",
         Benchmark::VariantsMasked => name == "variants-masked",
         Benchmark::Training => name == "training",
+        Benchmark::TrainingStretch => name == "training-stretch",
         Benchmark::TrainingMemory => name == "training-memory",
         Benchmark::Evaluate => name == "evaluate",
         Benchmark::CudaScan => name == "cuda-scan",

@@ -2,6 +2,7 @@
 
 pub(crate) mod memory;
 pub(crate) mod speed;
+pub(crate) mod stretch;
 
 use std::num::NonZeroUsize;
 

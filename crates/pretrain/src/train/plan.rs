@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use longstrand_model::{
-    Chunking, Model,
+    Chunking, Crew, Model,
     checkpoint::{TensorSpec, Weights},
     config::Config,
     train::TrainMemory,
@@ -132,7 +132,9 @@ impl Plan {
         if let (1.., TrainingProcessor::Cpu(cpu)) = (settings.validation.every, processor) {
             let length = usize::try_from(settings.validation_length()?).unwrap_or(usize::MAX);
             let model = Model::of_weights(*cpu, config.clone(), weights);
-            let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
+            // Long windows are passed by all threads, one after another.
+            let at_a_time = if length >= Crew::<()>::LONG { 1 } else { threads.get() };
+            let pass = model.pass_bytes(Chunking::Auto, length) * at_a_time as u64;
             memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
         }
         Ok(Self { data, parameters, divisions, ranks, context, threads, memory, available_memory })

@@ -10,6 +10,7 @@ use longstrand_kernels::{Backend, Cpu, Reference, closeness::assert_close, simd:
 use super::{Context, Course};
 use crate::Chunking;
 use crate::checkpoint::{Checkpoint, Weights};
+use crate::config::MixerConfig;
 use crate::train::{Example, Gradients, Loss, Trainee};
 use crate::watch::{Meter, Unwatched, Watch};
 
@@ -168,6 +169,48 @@ fn vectorised_stretches_add_up_to_the_whole_up_to_rounding() {
             check(&Cpu::new(Level::widest()), &sequence, ranks, &what, 3e-6);
             let bf16 = Cpu::with_precision(Level::widest(), Precision::Bf16);
             check(&bf16, &sequence, ranks, &format!("{what} in bf16"), 1e-2);
+        }
+    }
+}
+
+/// The second of two ranks, the first of which it hears of what it says itself; counts the values that it says.
+struct Echo(usize);
+
+impl Context<f32> for Echo {
+    fn rank(&self) -> usize {
+        1
+    }
+
+    fn ranks(&self) -> usize {
+        2
+    }
+
+    fn gather(&mut self, own: Vec<f32>) -> ControlFlow<(), Vec<Vec<f32>>> {
+        self.0 += own.len();
+        ControlFlow::Continue(vec![own.clone(), own])
+    }
+}
+
+/// What a rank says does not grow with its stretch.
+#[test]
+fn what_is_exchanged_is_two_states_of_each_branch() {
+    for (case, branches) in [("hf-mamba", 1), ("hf-mamba2-groups", 1), ("caduceus-ph", 2), ("caduceus-ps", 4)] {
+        for length in [60, 600] {
+            let sequence = Sequence::new(case, length, 32);
+            let Checkpoint { config, weights, .. } = &sequence.checkpoint;
+            let trainee = Trainee::new(Cpu::new(Level::widest()), config, weights);
+            let mut echo = Echo(0);
+            assert!(sequence.learn_stretch(&trainee, 0..length, &mut echo, &Unwatched).is_some());
+            let (channels, steps) = match &config.mixer {
+                MixerConfig::Mamba(c) => (c.d_inner, c.d_inner),
+                MixerConfig::Mamba2(c) => (c.conv_channels(), c.n_heads),
+            };
+            let (columns, state) =
+                ((config.mixer.d_conv() - 1) * channels, config.mixer.d_state() * config.mixer.d_inner());
+            // Beside them a number of rows for each branch, and in each exchange of a strand whether to stop.
+            let strands = if case == "caduceus-ps" { 2 } else { 1 };
+            let of_layer = branches * (2 * (columns + steps + state) + 1) + 4 * strands;
+            assert_eq!(echo.0, config.n_layer * of_layer, "{case}");
         }
     }
 }

@@ -13,16 +13,16 @@ pub(super) enum Kind {
     SumF32 = 2,
     SumF64 = 3,
     Broadcast = 4,
-    Gather = 7,
+    Gather = 5,
     /// The sender ends in order.
-    Leave = 5,
+    Leave = 6,
     /// The sender ends because of an error, told in UTF-8.
-    Failed = 6,
+    Failed = 7,
 }
 
 impl Kind {
     const ALL: [Self; 7] =
-        [Self::Barrier, Self::SumF32, Self::SumF64, Self::Broadcast, Self::Leave, Self::Failed, Self::Gather];
+        [Self::Barrier, Self::SumF32, Self::SumF64, Self::Broadcast, Self::Gather, Self::Leave, Self::Failed];
 }
 
 /// A message.
