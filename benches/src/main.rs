@@ -66,6 +66,8 @@ enum Benchmark {
     VariantsMasked,
     /// Bases a second of a step of training, and the whole of the preset `tiny` on yeast (minutes).
     Training,
+    /// What a rank's stretch of a window costs more than a window of its own, and what it exchanges (a minute).
+    TrainingStretch,
     /// Peak memory of a step at up to 1,048,576 bases against what a plan foresees (a quarter of an hour).
     TrainingMemory,
     /// Memory and time that `longstrand plan` foresees, against those of the runs (minutes).
@@ -106,7 +108,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::TrainingMemoryCase { index } => return training::memory::run_case(index),
         _ => {}
     }
-    let all: [(&str, Run); 18] = [
+    let all: [(&str, Run); 19] = [
         ("kernels", kernels::run),
         ("models", models::run),
         ("length", length::run),
@@ -118,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         ("variants-prefix", variants::prefix::run),
         ("variants-masked", variants::masked::run),
         ("training", training::speed::run),
+        ("training-stretch", training::stretch::run),
         ("training-memory", training::memory::run),
         ("plan", plan::run),
         ("evaluate", evaluate::run),
@@ -150,6 +153,7 @@ fn wanted(benchmark: Benchmark, name: &str) -> bool {
         Benchmark::VariantsPrefix => name == "variants-prefix",
         Benchmark::VariantsMasked => name == "variants-masked",
         Benchmark::Training => name == "training",
+        Benchmark::TrainingStretch => name == "training-stretch",
         Benchmark::TrainingMemory => name == "training-memory",
         Benchmark::Plan => name == "plan",
         Benchmark::Evaluate => name == "evaluate",

@@ -2,6 +2,7 @@
 
 pub(crate) mod memory;
 pub(crate) mod speed;
+pub(crate) mod stretch;
 
 use std::num::NonZeroUsize;
 
@@ -31,7 +32,7 @@ impl Steps {
         let weights = initial_weights(&config, &settings.model.initial(), settings.run.seed);
         let clip = settings.optimizer.clip;
         let learner = Learner::new(Cpu::new(level), config, weights, settings.optimizer(), clip, threads());
-        let division = Division { windows, length: settings.data.length };
+        let division = Division::new(windows, settings.data.length);
         Ok(Self { learner, division, rate: settings.schedule.peak })
     }
 

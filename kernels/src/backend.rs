@@ -9,8 +9,8 @@ mod implement;
 use std::{fmt::Debug, ops::AddAssign};
 
 use crate::{
-    Direction, GradRows, Rows, RowsMut, Write, bf16, causal_conv1d, cross_entropy, gated_norm, norm, selective_scan,
-    simd::Level, ssd,
+    Direction, GradRows, Rows, RowsMut, Write, bf16, causal_conv1d, cross_entropy, elapsed, gated_norm, norm,
+    selective_scan, simd::Level, ssd,
 };
 
 /// An element of a buffer.
@@ -163,6 +163,19 @@ pub trait Backend: Clone + Debug + Send + Sync {
         d_params: &mut selective_scan::GradParams<'_, Self::Scalar>,
     );
 
+    /// See [`selective_scan`].
+    fn selective_scan_retreat(
+        &self,
+        params: &selective_scan::Params<'_, Self::Scalar>,
+        direction: Direction,
+        delta: Rows<'_, Self::Scalar>,
+        readout: &selective_scan::Readout<'_, Self::Scalar>,
+        d_state: &mut [Self::Scalar],
+    );
+
+    /// See [`elapsed`].
+    fn elapsed(&self, steps: &elapsed::Steps<'_, Self::Scalar>, sums: &mut [f64]);
+
     /// See [`ssd`].
     fn ssd(
         &self,
@@ -187,6 +200,17 @@ pub trait Backend: Clone + Debug + Send + Sync {
         d_state: &mut [Self::Scalar],
         d_inputs: ssd::GradInputs<'_, Self::Scalar>,
         d_params: &mut ssd::GradParams<'_, Self::Scalar>,
+    );
+
+    /// See [`ssd`](ssd#backward).
+    fn ssd_retreat(
+        &self,
+        params: &ssd::Params<'_, Self::Scalar>,
+        direction: Direction,
+        start: u64,
+        inputs: &ssd::Inputs<'_, Self::Scalar>,
+        d_y: Rows<'_, Self::Scalar>,
+        d_state: &mut [Self::Scalar],
     );
 
     /// See [`gated_norm`].

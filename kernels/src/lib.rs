@@ -42,6 +42,7 @@ pub mod closeness;
 pub mod cross_entropy;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod elapsed;
 pub mod embedding;
 pub mod gated_norm;
 pub mod linear;

@@ -37,3 +37,19 @@ pub fn start(commands: &[Longstrand]) -> Vec<Running> {
 pub fn run(commands: &[Longstrand]) -> Vec<Finished> {
     start(commands).into_iter().map(Running::finish).collect()
 }
+
+/// What an interrupted run ends with.
+const INTERRUPTED: i32 = 130;
+
+/// Asserts that all ranks have been interrupted and ended in order, and that rank 0 alone says so.
+///
+/// # Panics
+///
+/// When they have not.
+pub fn assert_interrupted(ended: &[Finished]) {
+    for (rank, finished) in ended.iter().enumerate() {
+        assert_eq!(finished.code, Some(INTERRUPTED), "{finished}");
+        assert_eq!(finished.stderr.contains("the same command with --resume"), rank == 0, "{finished}");
+        assert_eq!(finished.stderr.lines().count(), usize::from(rank == 0), "{finished}");
+    }
+}

@@ -1,12 +1,23 @@
 //! A temporary folder in which a test trains small models.
 
-use std::{fs, io::Read, path::PathBuf, time::SystemTime};
+use std::{
+    fs,
+    io::Read,
+    path::PathBuf,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use flate2::read::MultiGzDecoder;
+use longstrand_model::checkpoint::Checkpoint;
 use longstrand_pretrain::train::{MetricsLine, read_metrics};
 use tempfile::TempDir;
 
-use crate::{YEAST, command::Longstrand, data};
+use crate::{
+    YEAST,
+    command::{Longstrand, Running},
+    data, ranks,
+};
 
 /// A run of a few seconds.
 const SMALL: &str = "
@@ -125,6 +136,74 @@ impl Place {
         }
         assert_eq!(self.metrics(run), self.metrics(other), "{run} and {other}");
     }
+}
+
+/// Runs of several ranks.
+impl Place {
+    /// A command for each rank. The others are told of a folder that is not there, as if they ran on another machine.
+    pub fn commands(&self, run: &str, settings: &str, size: usize) -> Vec<Longstrand> {
+        (0..size).map(|rank| self.pretrain(&folder(rank, run), settings).args("--threads 1")).collect()
+    }
+
+    /// Trains to the end.
+    pub fn train(&self, run: &str, settings: &str, size: usize) {
+        for finished in ranks::run(&self.commands(run, settings, size)) {
+            assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished}");
+        }
+        assert!(!self.path("elsewhere").exists(), "only rank 0 writes");
+    }
+
+    /// Commands that go on with a run, which rank 0 alone sees, and say nothing of its settings.
+    pub fn resumed(&self, run: &str, size: usize) -> Vec<Longstrand> {
+        let longstrand = Longstrand::at(self.binary).args("pretrain -q --resume -o");
+        (0..size).map(|rank| longstrand.clone().arg(self.path(&folder(rank, run)))).collect()
+    }
+
+    /// Waits until a run has done a step.
+    pub fn wait_for_a_step(&self, run: &str, running: &mut Running) {
+        let metrics = self.path(run).join("metrics.jsonl");
+        running.wait_for(&metrics);
+        while fs::metadata(&metrics).map_or(0, |file| file.len()) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Asserts that the weights and measures of two runs are the same but for rounding.
+    pub fn assert_close(&self, run: &str, other: &str) {
+        let load = |run: &str| Checkpoint::load(self.path(run).join("model")).expect("a model");
+        let (ours, theirs) = (load(run), load(other));
+        let tensors = ours.weights.named(&ours.config).into_iter().zip(theirs.weights.named(&theirs.config));
+        for (ours, theirs) in tensors {
+            let largest = theirs.values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let difference = ours.values.iter().zip(theirs.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference <= 1e-6 * largest, "{}: {difference} of {largest}", ours.spec.name);
+        }
+        let (ours, theirs) = (self.metrics(run), self.metrics(other));
+        assert_eq!(ours.len(), theirs.len());
+        ours.into_iter().zip(theirs).for_each(|(ours, theirs)| assert_line_close(ours, theirs));
+    }
+}
+
+/// The folder of a run as a rank sees it.
+fn folder(rank: usize, run: &str) -> String {
+    if rank == 0 { run.to_owned() } else { format!("elsewhere/{rank}") }
+}
+
+fn assert_line_close(ours: MetricsLine, theirs: MetricsLine) {
+    let is_same = |ours: Option<f64>, theirs: Option<f64>| match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours - theirs).abs() < 1e-6,
+        (ours, theirs) => ours == theirs,
+    };
+    let (ours, theirs) = match (ours, theirs) {
+        (MetricsLine::Step(ours), MetricsLine::Step(theirs)) => (ours.loss, theirs.loss),
+        (MetricsLine::Validation(ours), MetricsLine::Validation(theirs)) => {
+            assert_eq!(ours.validation.targets, theirs.validation.targets);
+            assert!(is_same(ours.validation.masked_loss, theirs.validation.masked_loss), "{ours:?} {theirs:?}");
+            (ours.validation.loss, theirs.validation.loss)
+        }
+        lines => panic!("{lines:?}"),
+    };
+    assert!(is_same(ours, theirs), "{ours:?} {theirs:?}");
 }
 
 /// Numbers for moments, from the clock: what is tested is to hold at any.

@@ -31,7 +31,7 @@ fn twenty_steps_are_those_of_the_reference() {
     let expected = Expected::read(&folder);
     let (rates, ids) = (expected.require("lr").0, expected.require("input_ids"));
     assert_eq!((rates.len(), ids.1.as_slice()), (20, &[20, 4, 64][..]));
-    let division = Division { windows: 4, length: 64 };
+    let division = Division::new(4, 64);
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
     for (level, threads) in Level::available().into_iter().zip([2, 1, 3, 2]) {
         let Checkpoint { config, weights, .. } =
@@ -66,7 +66,7 @@ fn a_step_without_targets_is_no_nan() {
     let level = Level::detect().expect("a level");
     let mut learner = Learner::new(Cpu::new(level), config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
     let read = |_| Ok(Batch { length: 9, ids: vec![7; 9], labels: vec![IGNORED; 9], weights: None });
-    let division = Division { windows: 3, length: 9 };
+    let division = Division::new(3, 9);
     let gradients = learner.gradients(division, read, &mut Alone::default(), &Unwatched);
     let gradients = gradients.expect("threads").expect("nobody stops it");
     assert_eq!((gradients.mean_loss(), gradients.accuracy(), gradients.norm), (None, None, 0.0));
@@ -99,7 +99,7 @@ fn a_step_that_is_broken_off_leaves_no_trace() {
     let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 };
     let level = Level::detect().expect("a level");
     let mut learner = Learner::new(Cpu::new(level), config, weights.clone(), options, 1.0, NonZeroUsize::MIN);
-    let division = Division { windows: 3, length: 5_000 };
+    let division = Division::new(3, 5_000);
     let ids = |index: u32| (0..5_000).map(|i| f64::from(3 + (i * i + index) % 5)).collect::<Vec<_>>();
     let mut learn = |limit| {
         let watch = Counting { bases: AtomicU64::new(0), limit };

@@ -1,6 +1,6 @@
 //! Mamba's scan: an exponential an element forward, and two for the gradients, which make the states again.
 
-use longstrand_kernels::{Backend, Cpu, Direction, GradRows, Rows, RowsMut, Write, selective_scan};
+use longstrand_kernels::{Backend, Cpu, Direction, GradRows, Rows, RowsMut, Write, elapsed, selective_scan};
 
 use super::{INNER, LEN, ROUNDS, STATES, numbers};
 use crate::report::{Report, fastest};
@@ -85,6 +85,20 @@ fn backward(report: &mut Report, cpu: Cpu) {
             &[
                 ("ns an element", seconds / exps * 1e9),
                 ("of the exp rate (2 an element)", 2.0 * exps / seconds / report.rates.exps),
+                ("times forward", seconds / walk),
+            ],
+        );
+        // What a stretch of a sequence tells the one before it.
+        let seconds = fastest(ROUNDS, || {
+            let steps = elapsed::Steps { bias: &bias, limit: elapsed::UNLIMITED, delta: inputs.delta };
+            cpu.elapsed(&steps, &mut vec![0.0; INNER]);
+            cpu.selective_scan_retreat(&params, direction, inputs.delta, &readout, &mut state.clone());
+        });
+        report.row(
+            &format!("selective scan {direction:?}, time elapsed and gradient of the state alone"),
+            &[
+                ("ns an element", seconds / exps * 1e9),
+                ("of the exp rate", exps / seconds / report.rates.exps),
                 ("times forward", seconds / walk),
             ],
         );

@@ -8,6 +8,7 @@ use crate::mixer::{Core, MixerState, Preparation, Projections, Readout, Stretch,
 use crate::scratch::{Place, Scratch};
 
 pub(crate) mod backward;
+mod stretch;
 
 /// A norm made ready.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use crate::scratch::{Place, Scratch};
 pub(crate) mod backward;
 mod mamba;
 mod mamba2;
+mod stretch;
 
 use mamba::MambaCore;
 use mamba2::Mamba2Core;

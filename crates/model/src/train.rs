@@ -36,14 +36,17 @@ use crate::model::Model;
 use crate::strand::Arrangement;
 
 mod classify;
+mod context;
 mod gradients;
 mod kept;
 mod language;
 mod layers;
 mod memory;
 mod scratch;
+mod stretch;
 
 pub use classify::Classified;
+pub use context::{Context, Course, WholeSequences};
 pub use gradients::Gradients;
 pub use language::Example;
 #[cfg(feature = "cuda")]

@@ -76,6 +76,26 @@ pub trait Collectives: Send {
     /// When `root` is no rank.
     fn broadcast(&mut self, root: usize, bytes: Vec<u8>) -> Result<Vec<u8>, CollectiveError>;
 
+    /// Gives every rank the bytes of each, in the order of ranks, which may bring different numbers of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::finish_sum`].
+    fn gather(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError>;
+
+    /// Parts the ranks into groups of so many that stand side by side, which then work together apart from the others. All
+    /// ranks call it; they stay together as well. In what goes wrong in a group, ranks have the numbers that they have here.
+    ///
+    /// # Errors
+    ///
+    /// - the first rank of a group cannot listen, or another one does not reach it in time
+    /// - as [`Self::finish_sum`]
+    ///
+    /// # Panics
+    ///
+    /// When they do not make whole groups.
+    fn split(&mut self, size: usize) -> Result<Box<dyn Collectives<Values = Self::Values>>, CollectiveError>;
+
     /// Waits until every rank has come here.
     ///
     /// # Errors

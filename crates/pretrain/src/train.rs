@@ -18,7 +18,8 @@
 //!
 //! Several processes train one model as [ranks](crate::collectives): each works on its share of a step's windows, sums meet,
 //! and all do the same update. Rank 0 alone writes, and gives the others what it begins with. What decides where a run goes
-//! is known to all of them alike: settings, and numbers that were summed.
+//! is known to all of them alike: settings, and numbers that were summed. Some that stand side by side may own each of their
+//! windows together, every one a stretch of it ([`Context`](longstrand_model::train::Context)).
 
 mod agreed;
 mod division;
@@ -38,6 +39,7 @@ mod run;
 mod saved;
 mod spike;
 mod step;
+mod stretches;
 mod validation;
 mod within;
 

@@ -2,7 +2,7 @@
 
 use super::{Backend, Cpu, Precision, Reference, RoundedReference};
 use crate::{
-    Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, embedding, gated_norm, linear,
+    Direction, GradRows, Rows, RowsMut, Write, causal_conv1d, cross_entropy, elapsed, embedding, gated_norm, linear,
     log_softmax, norm, pointwise, selective_scan, silu_gate, ssd,
 };
 
@@ -122,6 +122,21 @@ macro_rules! implement_backend {
                 );
             }
 
+            fn selective_scan_retreat(
+                &self,
+                params: &selective_scan::Params<'_, $scalar>,
+                direction: Direction,
+                delta: Rows<'_, $scalar>,
+                readout: &selective_scan::Readout<'_, $scalar>,
+                d_state: &mut [$scalar],
+            ) {
+                selective_scan::$module::retreat($(self.$level,)? params, direction, delta, readout, d_state);
+            }
+
+            fn elapsed(&self, steps: &elapsed::Steps<'_, $scalar>, sums: &mut [f64]) {
+                elapsed::$module::add($(self.$level,)? steps, sums);
+            }
+
             fn ssd(
                 &self,
                 params: &ssd::Params<'_, $scalar>,
@@ -150,6 +165,18 @@ macro_rules! implement_backend {
                 ssd::$module::backward(
                     $(self.$level,)? params, direction, start, inputs, state, d_y, d_state, d_inputs, d_params,
                 );
+            }
+
+            fn ssd_retreat(
+                &self,
+                params: &ssd::Params<'_, $scalar>,
+                direction: Direction,
+                start: u64,
+                inputs: &ssd::Inputs<'_, $scalar>,
+                d_y: Rows<'_, $scalar>,
+                d_state: &mut [$scalar],
+            ) {
+                ssd::$module::retreat($(self.$level,)? params, direction, start, inputs, d_y, d_state);
             }
 
             fn gated_norm(

@@ -29,9 +29,11 @@ use crate::{Direction, simd::Vector};
 mod adjoint;
 mod backward;
 mod forward;
+mod retreat;
 
 pub use backward::backward;
 pub use forward::forward;
+pub use retreat::retreat;
 
 /// Rows of a time block: at 16 lanes the buffers of the walk back take 28 KiB, which first-level caches have.
 const BLOCK: usize = 32;

@@ -52,6 +52,10 @@
 //! takes.
 //!
 //! Cost of an element: two exponentials and about fifteen multiply-adds.
+//!
+//! `retreat` carries g alone, from the gradient of the final state to that of the initial one, which needs neither u nor B
+//! nor the state: one exponential and two multiply-adds. With [`elapsed`](crate::elapsed) it is what a stretch of a sequence
+//! tells the one before it.
 
 use crate::{GradRows, Rows, RowsMut, Write};
 
@@ -164,6 +168,20 @@ fn check_inputs<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, state: &[S]) 
     assert_eq!(params.d.len(), channels, "length of d");
     assert_eq!(params.delta_bias.len(), channels, "length of the bias of delta");
     assert_eq!(state.len(), states * channels, "length of the state");
+    Dims { len, channels, states }
+}
+
+/// Checks all lengths of a retreat against each other.
+fn check_retreat<S>(params: &Params<'_, S>, delta: &Rows<'_, S>, readout: &Readout<'_, S>, d_state: &[S]) -> Dims {
+    let (len, channels, states) = (delta.len(), delta.width(), readout.c.width());
+    assert_eq!(params.a.len(), states * channels, "length of a");
+    assert_eq!(params.delta_bias.len(), channels, "length of the bias of delta");
+    assert_eq!(readout.c.len(), len, "length of c");
+    assert_eq!((readout.d_y.len(), readout.d_y.width()), (len, channels), "shape of the gradient of y");
+    if let Some(z) = readout.z {
+        assert_eq!((z.len(), z.width()), (len, channels), "shape of z");
+    }
+    assert_eq!(d_state.len(), states * channels, "length of the gradient of the state");
     Dims { len, channels, states }
 }
 

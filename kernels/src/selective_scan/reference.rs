@@ -1,7 +1,7 @@
 //! The scan in plain f64 loops.
 
 use super::{Dims, GradInputs, GradParams, Inputs, Output, Params, Readout};
-use crate::{Direction, Write};
+use crate::{Direction, Rows, Write};
 
 /// See the [module](super).
 pub fn forward(
@@ -97,6 +97,25 @@ pub fn backward(
             if let Some(rows) = &mut d_inputs.d_c {
                 rows.put(t, n, d_c[n]);
             }
+        }
+    }
+}
+
+/// See the [module](super).
+pub fn retreat(
+    params: &Params<'_, f64>,
+    direction: Direction,
+    delta: Rows<'_, f64>,
+    readout: &Readout<'_, f64>,
+    d_state: &mut [f64],
+) {
+    let Dims { len, channels, .. } = super::check_retreat(params, &delta, readout, d_state);
+    for t in (0..len).rev().map(|step| direction.nth(step, len)) {
+        for (i, g) in d_state.iter_mut().enumerate() {
+            let (n, d) = (i / channels, i % channels);
+            let gate = readout.z.map_or(1.0, |z| silu_and_slope(z.row(t)[d]).0);
+            *g += readout.c.row(t)[n] * readout.d_y.row(t)[d] * gate;
+            *g *= (softplus(delta.row(t)[d] + params.delta_bias[d]) * params.a[i]).exp();
         }
     }
 }

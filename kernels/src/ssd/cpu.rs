@@ -32,7 +32,10 @@ use crate::{
     tasks::SHARED,
 };
 
-pub use self::{backward::backward, grid::BLOCK};
+pub use self::{
+    backward::{backward, retreat},
+    grid::BLOCK,
+};
 
 mod backward;
 mod grid;

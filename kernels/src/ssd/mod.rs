@@ -59,6 +59,9 @@
 //!
 //! Nothing is saved by the forward call but its arguments, the initial state among them (`4 · H · N · P` bytes in f32);
 //! states in between are made again. So backward of a‖b is backward of b, then of a with the `d_state` that b left.
+//!
+//! `retreat` carries G alone, from the gradient of the final state to that of the initial one, which needs neither x nor B
+//! nor the state.
 
 use crate::{GradRows, Rows, RowsMut, Write};
 
@@ -155,6 +158,13 @@ fn check<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, state: &[S], output:
     if let Some(output) = output {
         assert_eq!((output.y.len(), output.y.width()), (len, heads * head_dim), "shape of y");
     }
+    len
+}
+
+/// Checks all lengths of a retreat against each other and returns L.
+fn check_retreat<S>(params: &Params<'_, S>, inputs: &Inputs<'_, S>, d_y: Rows<'_, S>, d_state: &[S]) -> usize {
+    let len = check(params, inputs, d_state, None);
+    assert_eq!((d_y.len(), d_y.width()), (len, params.heads * params.head_dim), "shape of d_y");
     len
 }
 

@@ -71,6 +71,34 @@ pub fn backward(
     }
 }
 
+/// The gradient of the initial state alone; see the [module](super#backward).
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit.
+pub fn retreat(
+    params: &Params<'_, f64>,
+    direction: Direction,
+    _start: u64,
+    inputs: &Inputs<'_, f64>,
+    d_y: Rows<'_, f64>,
+    d_state: &mut [f64],
+) {
+    let len = super::check_retreat(params, inputs, d_y, d_state);
+    let (least, largest) = params.dt_limit;
+    for t in (0..len).rev().map(|step| position(direction, len, step)) {
+        for (head, gradient) in d_state.chunks_exact_mut(params.states * params.head_dim).enumerate() {
+            let delta = softplus(inputs.dt.row(t)[head] + params.dt_bias[head]).clamp(least, largest);
+            let d_y = &d_y.row(t)[head * params.head_dim..];
+            let c = &inputs.c.row(t)[group(params, head)];
+            for (i, g) in gradient.iter_mut().enumerate() {
+                *g += c[i / params.head_dim] * d_y[i % params.head_dim];
+                *g *= (delta * params.a[head]).exp();
+            }
+        }
+    }
+}
+
 /// The position that is met at a step of the walk.
 fn position(direction: Direction, len: usize, step: usize) -> usize {
     match direction {

@@ -94,6 +94,9 @@ struct SettingArgs {
     /// Bases of a step, all windows together; a multiple of the window
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     batch_tokens: Option<NonZeroU64>,
+    /// Processes that own each window together, every one a stretch of it [default: 1]
+    #[arg(long, value_name = "N", value_parser = above_zero::<NonZeroU64>, allow_negative_numbers = true)]
+    context_ranks: Option<NonZeroU64>,
     /// Steps, each an update of the weights
     #[arg(long, value_name = "N", value_parser = size, allow_negative_numbers = true)]
     steps: Option<NonZeroU64>,
@@ -253,6 +256,7 @@ impl SettingArgs {
         let numbers = [
             ("data.length", self.length.map(NonZeroU64::get)),
             ("run.tokens", self.batch_tokens.map(NonZeroU64::get)),
+            ("run.context_ranks", self.context_ranks.map(NonZeroU64::get)),
             ("run.steps", self.steps.map(NonZeroU64::get)),
             ("run.seed", self.seed),
             ("run.save_every", self.save_every.map(NonZeroU64::get)),
@@ -327,7 +331,14 @@ fn describe(plan: &Plan, processor: &Processor) -> String {
     }));
     rows.extend(plan.divisions.iter().map(|(from_step, division)| {
         let at_a_time = division.largest_share(plan.ranks).at_a_time(plan.threads);
-        let by = if plan.ranks == 1 { String::new() } else { format!(" on each of {} ranks", plan.ranks) };
+        let by = match (plan.ranks, plan.context) {
+            (1, _) => String::new(),
+            (ranks, 1) => format!(" on each of {ranks} ranks"),
+            (ranks, context) => format!(
+                " on each {context} of {ranks} ranks, a stretch of {} bases on each",
+                division.longest_stretch()
+            ),
+        };
         // On a GPU as many as its memory takes.
         let together = if on_host { format!(", {at_a_time} at a time{by}") } else { by };
         let how = format!("{} windows of {} bases{together}", division.windows, division.length);

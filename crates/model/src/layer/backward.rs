@@ -9,6 +9,7 @@ use crate::checkpoint::{LayerWeights, LinearWeights, MixerWeights, NormWeights};
 use crate::config::Config;
 use crate::mixer::Readout;
 use crate::mixer::backward::{CoreTransposed, ProjectionsTransposed, Retrace};
+use crate::scratch::Plane;
 use crate::train::BackwardPlace;
 
 /// The transposes of a layer's matrices.
@@ -36,7 +37,7 @@ impl<B: Backend> LayerTransposed<B> {
         }
     }
 
-    fn projections(&self, owner: usize) -> &ProjectionsTransposed<B> {
+    pub(super) fn projections(&self, owner: usize) -> &ProjectionsTransposed<B> {
         self.branches[owner].projections.as_ref().expect("the owner has projections")
     }
 }
@@ -91,7 +92,7 @@ impl<B: Backend> Layer<B> {
     }
 
     /// The branch whose projections a branch uses.
-    fn owner(&self, index: usize) -> usize {
+    pub(super) fn owner(&self, index: usize) -> usize {
         if self.branches[index].projections.is_some() { index } else { 0 }
     }
 }
@@ -113,13 +114,13 @@ impl<S: longstrand_kernels::backend::Scalar> Norm<S> {
 }
 
 /// The way back of a chunk whose norm has been computed again.
-struct Way<'a, B: Backend> {
-    layer: &'a Layer<B>,
-    transposed: &'a LayerTransposed<B>,
-    chunk: Chunk,
-    rows: usize,
-    entering: &'a LayerState<B::Scalar>,
-    d_states: &'a mut LayerState<B::Scalar>,
+pub(super) struct Way<'a, B: Backend> {
+    pub(super) layer: &'a Layer<B>,
+    pub(super) transposed: &'a LayerTransposed<B>,
+    pub(super) chunk: Chunk,
+    pub(super) rows: usize,
+    pub(super) entering: &'a LayerState<B::Scalar>,
+    pub(super) d_states: &'a mut LayerState<B::Scalar>,
 }
 
 impl<B: Backend> Way<'_, B> {
@@ -149,14 +150,25 @@ impl<B: Backend> Way<'_, B> {
         let mut d_mixed = place.adjoints.d_mixed.take();
         for i in branches.clone() {
             let write = if i == branches.start { Write::Set } else { Write::Add };
-            self.mix(place, 1 - i);
-            for (t, row) in d_mixed.get(self.rows).chunks_exact_mut(d_out.width()).enumerate() {
-                row.copy_from_slice(d_out.row(t));
-            }
-            place.backend.multiply(d_mixed.get(self.rows), place.scratch.mixed[0].filled(self.rows));
+            self.factor(place, i, d_out, &mut d_mixed);
             self.shared(place, i..i + 1, d_mixed.rows(self.rows), write, gradient);
         }
         place.adjoints.d_mixed = d_mixed;
+    }
+
+    /// The gradient of the output of one of two branches whose outputs are multiplied, given that of the product.
+    pub(super) fn factor(
+        &self,
+        place: &mut BackwardPlace<'_, B>,
+        index: usize,
+        d_out: Rows<'_, B::Scalar>,
+        d_mixed: &mut Plane<B::Scalar>,
+    ) {
+        self.mix(place, 1 - index);
+        for (t, row) in d_mixed.get(self.rows).chunks_exact_mut(d_out.width()).enumerate() {
+            row.copy_from_slice(d_out.row(t));
+        }
+        place.backend.multiply(d_mixed.get(self.rows), place.scratch.mixed[0].filled(self.rows));
     }
 
     /// Computes the output of a branch into the scratch's first `mixed`.
@@ -210,6 +222,9 @@ fn mixer<S>(gradient: &mut LayerWeights<S>, index: usize) -> &mut MixerWeights<S
     }
 }
 
-fn projections<S>(gradient: &mut LayerWeights<S>, owner: usize) -> (&mut LinearWeights<S>, &mut LinearWeights<S>) {
+pub(super) fn projections<S>(
+    gradient: &mut LayerWeights<S>,
+    owner: usize,
+) -> (&mut LinearWeights<S>, &mut LinearWeights<S>) {
     mixer(gradient, owner).projections_mut().expect("the owner has projections")
 }

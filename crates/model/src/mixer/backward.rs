@@ -3,6 +3,8 @@
 //! Everything that a direction gives its surroundings, the gradients of x, z and of the projections' weights, is linear
 //! in that direction's y. So the directions of a block may be taken together or one after the other.
 
+use std::ops::Range;
+
 use longstrand_kernels::{Backend, GradRows, Rows, RowsMut, Write, backend::Scalar, causal_conv1d};
 
 use super::mamba::backward::MambaTransposed;
@@ -71,21 +73,44 @@ impl<B: Backend> ProjectionsTransposed<B> {
         write: Write,
         gradient: &mut LinearWeights<B::Scalar>,
     ) {
-        let Adjoints { d_normed, d_main, d_z, d_dt, .. } = &mut *place.adjoints;
+        self.leave_main(place, rows, write, gradient);
+        let Adjoints { d_normed, d_z, d_dt, .. } = &mut *place.adjoints;
         let normed = place.scratch.normed.rows(rows);
-        let mut write = write;
-        let main = Some((&self.main, &self.parts.main, d_main.rows(rows)));
         let z = Some((&self.z, &self.parts.z, d_z.rows(rows)));
         let dt = self.dt.as_ref().zip(self.parts.dt.as_ref()).map(|(dt, part)| (dt, part, d_dt.rows(rows)));
-        for (matrix, part, d_part) in [main, z, dt].into_iter().flatten() {
-            let width = normed.width();
-            let d_weight = &mut gradient.weight[part.start * width..part.end * width];
-            let d_bias = gradient.bias.as_mut().map(|bias| &mut bias[part.clone()]);
-            place.backend.weight_gradient(d_part, normed, d_weight, d_bias);
-            place.backend.linear(matrix, d_part, d_normed.rows_mut(rows), write);
-            write = Write::Add;
+        for (matrix, part, d_part) in [z, dt].into_iter().flatten() {
+            weight_gradient(place.backend, d_part, normed, part, gradient);
+            place.backend.linear(matrix, d_part, d_normed.rows_mut(rows), Write::Add);
         }
     }
+
+    /// As [`Self::leave`], of what passes the convolution alone.
+    pub(crate) fn leave_main(
+        &self,
+        place: &mut BackwardPlace<'_, B>,
+        rows: usize,
+        write: Write,
+        gradient: &mut LinearWeights<B::Scalar>,
+    ) {
+        let Adjoints { d_normed, d_main, .. } = &mut *place.adjoints;
+        let d_main = d_main.rows(rows);
+        weight_gradient(place.backend, d_main, place.scratch.normed.rows(rows), &self.parts.main, gradient);
+        place.backend.linear(&self.main, d_main, d_normed.rows_mut(rows), write);
+    }
+}
+
+/// Adds the gradient of some rows of an input projection.
+fn weight_gradient<B: Backend>(
+    backend: &B,
+    d_part: Rows<'_, B::Scalar>,
+    normed: Rows<'_, B::Scalar>,
+    part: &Range<usize>,
+    gradient: &mut LinearWeights<B::Scalar>,
+) {
+    let width = normed.width();
+    let d_weight = &mut gradient.weight[part.start * width..part.end * width];
+    let d_bias = gradient.bias.as_mut().map(|bias| &mut bias[part.clone()]);
+    backend.weight_gradient(d_part, normed, d_weight, d_bias);
 }
 
 /// A stretch on the way back of one direction.

@@ -1,6 +1,6 @@
 //! One direction of a Mamba mixer, between the projections (Gu & Dao 2023, Algorithm 2 and §3.4).
 
-use longstrand_kernels::{Backend, Rows, Write, causal_conv1d, selective_scan};
+use longstrand_kernels::{Backend, Rows, Write, causal_conv1d, elapsed, selective_scan};
 
 use super::{MixerState, Readout, Stretch, convert, transpose};
 use crate::checkpoint::MambaWeights;
@@ -12,7 +12,7 @@ pub(crate) mod backward;
 /// Convolution, the projections that select, and the scan.
 #[derive(Debug)]
 pub(crate) struct MambaCore<B: Backend> {
-    config: MambaConfig,
+    pub(super) config: MambaConfig,
     /// `[K, I]`
     conv_weight: Vec<B::Scalar>,
     conv_bias: Option<Vec<B::Scalar>>,
@@ -21,7 +21,7 @@ pub(crate) struct MambaCore<B: Backend> {
     /// `[I, R]`
     dt_proj: B::Matrix,
     /// `[N, I]`
-    a: Vec<B::Scalar>,
+    pub(super) a: Vec<B::Scalar>,
     d: Vec<B::Scalar>,
     delta_bias: Vec<B::Scalar>,
 }
@@ -53,29 +53,48 @@ impl<B: Backend> MambaCore<B> {
         state: &mut MixerState<B::Scalar>,
         readout: Option<Readout>,
     ) {
-        let MambaConfig { d_inner, d_state, dt_rank, .. } = self.config;
+        let MambaConfig { d_state, dt_rank, .. } = self.config;
         let Stretch { direction, rows, .. } = stretch;
+        self.select(place, stretch, &mut state.conv, readout.is_some());
         let Place { backend, scratch } = place;
         let Scratch { projected, conv, selected, delta, y, .. } = &mut **scratch;
-
-        let params = causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() };
-        let u = conv.get(rows);
-        backend.causal_conv1d(&params, direction, projected.main.rows(rows), &mut state.conv, u);
-        let u = Rows::new(&*u, d_inner);
-
-        // C is not wanted when only the state goes on.
-        let wanted = if readout.is_some() { dt_rank + 2 * d_state } else { dt_rank + d_state };
-        backend.linear(&self.x_proj, u, selected.columns_mut(rows, 0, wanted), Write::Set);
-        backend.linear(&self.dt_proj, selected.columns(rows, 0, dt_rank), delta.rows_mut(rows), Write::Set);
-
-        let params = selective_scan::Params { a: &self.a, d: &self.d, delta_bias: &self.delta_bias };
-        let inputs = selective_scan::Inputs { u, delta: delta.rows(rows), b: selected.columns(rows, dt_rank, d_state) };
+        let inputs = selective_scan::Inputs {
+            u: conv.rows(rows),
+            delta: delta.rows(rows),
+            b: selected.columns(rows, dt_rank, d_state),
+        };
         let output = readout.map(|readout| selective_scan::Output {
             c: selected.columns(rows, dt_rank + d_state, d_state),
             z: readout.gate.then(|| projected.z.rows(rows)),
             y: y.rows_mut(rows),
             write: readout.write,
         });
-        backend.selective_scan(&params, direction, &inputs, &mut state.ssm, output);
+        backend.selective_scan(&self.scan_params(), direction, &inputs, &mut state.ssm, output);
+    }
+
+    /// Walks the convolution over a stretch of what is projected, and computes Δ, B and, when it is `read`, C.
+    fn select(&self, place: &mut Place<'_, B>, stretch: Stretch, state: &mut [B::Scalar], read: bool) {
+        let MambaConfig { d_inner, d_state, dt_rank, .. } = self.config;
+        let Stretch { direction, rows, .. } = stretch;
+        let Place { backend, scratch } = place;
+        let Scratch { projected, conv, selected, delta, .. } = &mut **scratch;
+
+        let params = causal_conv1d::Params { weight: &self.conv_weight, bias: self.conv_bias.as_deref() };
+        let u = conv.get(rows);
+        backend.causal_conv1d(&params, direction, projected.main.rows(rows), state, u);
+        let u = Rows::new(&*u, d_inner);
+
+        let wanted = if read { dt_rank + 2 * d_state } else { dt_rank + d_state };
+        backend.linear(&self.x_proj, u, selected.columns_mut(rows, 0, wanted), Write::Set);
+        backend.linear(&self.dt_proj, selected.columns(rows, 0, dt_rank), delta.rows_mut(rows), Write::Set);
+    }
+
+    fn scan_params(&self) -> selective_scan::Params<'_, B::Scalar> {
+        selective_scan::Params { a: &self.a, d: &self.d, delta_bias: &self.delta_bias }
+    }
+
+    /// The step sizes of what has just been selected.
+    pub(super) fn steps<'a>(&'a self, scratch: &'a Scratch<B::Scalar>, rows: usize) -> elapsed::Steps<'a, B::Scalar> {
+        elapsed::Steps { bias: &self.delta_bias, limit: elapsed::UNLIMITED, delta: scratch.delta.rows(rows) }
     }
 }

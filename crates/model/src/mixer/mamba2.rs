@@ -1,6 +1,6 @@
 //! One direction of a Mamba-2 mixer, between the projections (Dao & Gu 2024, §7.1).
 
-use longstrand_kernels::{Backend, Write, causal_conv1d, gated_norm, ssd};
+use longstrand_kernels::{Backend, Write, causal_conv1d, elapsed, gated_norm, ssd};
 
 use super::{MixerState, Readout, Stretch, convert, transpose};
 use crate::checkpoint::Mamba2Weights;
@@ -12,11 +12,11 @@ mod backward;
 /// Convolution, state-space duality, and the gated norm.
 #[derive(Debug)]
 pub(crate) struct Mamba2Core<B: Backend> {
-    config: Mamba2Config,
+    pub(super) config: Mamba2Config,
     /// `[K, C]`
     conv_weight: Vec<B::Scalar>,
     conv_bias: Option<Vec<B::Scalar>>,
-    a: Vec<B::Scalar>,
+    pub(super) a: Vec<B::Scalar>,
     d: Vec<B::Scalar>,
     dt_bias: Vec<B::Scalar>,
     norm: Vec<B::Scalar>,
@@ -106,6 +106,12 @@ impl<B: Backend> Mamba2Core<B> {
             b: scratch.conv.columns(rows, inner, shared),
             c: scratch.conv.columns(rows, inner + shared, shared),
         }
+    }
+
+    /// The step sizes of what has been projected.
+    pub(super) fn steps<'a>(&'a self, scratch: &'a Scratch<B::Scalar>, rows: usize) -> elapsed::Steps<'a, B::Scalar> {
+        let delta = scratch.projected.dt.rows(rows);
+        elapsed::Steps { bias: &self.dt_bias, limit: self.config.dt_limit, delta }
     }
 
     fn norm_params(&self) -> gated_norm::Params<'_, B::Scalar> {

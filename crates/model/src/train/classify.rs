@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use longstrand_kernels::{Backend, backend::Scalar, pool};
 
-use super::{Gradients, TrainScratch, Trainee};
+use super::{Course, Gradients, TrainScratch, Trainee, WholeSequences};
 use crate::config::ClassifierPooling;
 use crate::encode::Chunking;
 use crate::head::Score;
@@ -42,7 +42,8 @@ impl<B: Backend> Trainee<B> {
         let score = self.score.as_ref()?;
         assert!(!ids.is_empty(), "an empty sequence has no class");
         let spans = self.spans(chunking, ids.len());
-        let flow = self.forward(ids, &spans, scratch, &mut Meter::new(&Unwatched, 0, 0));
+        let meter = &mut Meter::new(&Unwatched, 0, 0);
+        let flow = self.forward(ids, &spans, scratch, &mut Course { context: &mut WholeSequences, meter });
         debug_assert!(flow.is_continue(), "nobody breaks it off");
         let strands = self.model.tables.len();
         let pooled = (0..strands).map(|strand| self.pool(strand, score.pooling, &spans, scratch));
@@ -148,7 +149,8 @@ impl<B: Backend> Classified<'_, B> {
             }
         }
         scratch.adjoints.d_hidden[0] = d_hidden;
-        let flow = trainee.backward(ids, &spans, scratch, gradients, &mut Meter::new(&Unwatched, 0, 0));
+        let course = &mut Course { context: &mut WholeSequences, meter: &mut Meter::new(&Unwatched, 0, 0) };
+        let flow = trainee.backward(ids, &spans, scratch, gradients, course);
         debug_assert!(flow.is_continue(), "nobody breaks it off");
     }
 }

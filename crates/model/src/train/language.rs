@@ -6,7 +6,7 @@ use longstrand_kernels::cross_entropy::{Loss, Targets};
 use longstrand_kernels::{Backend, Rows, backend::Scalar};
 
 use super::layers::WAY_BACK;
-use super::{Gradients, TrainScratch, Trainee};
+use super::{Course, Gradients, TrainScratch, Trainee, WholeSequences};
 use crate::encode::Chunking;
 use crate::scratch::Scratch;
 use crate::watch::Meter;
@@ -59,23 +59,45 @@ impl<B: Backend> Trainee<B> {
         gradients: &mut Gradients<B::Scalar>,
         meter: &mut Meter<'_>,
     ) -> ControlFlow<(), Option<Loss>> {
+        let course = &mut Course { context: &mut WholeSequences, meter };
+        self.gradients_of_stretch(example, normaliser, chunking, scratch, gradients, course)
+    }
+
+    /// As [`Self::gradients`], of a sequence whose stretches several ranks own: the example is this rank's, and so are the
+    /// loss and the gradients, which are parts of sums over ranks. All ranks have the same normaliser.
+    ///
+    /// The work is that of the stretch. Where one rank's meter breaks off, all ranks do.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::gradients`].
+    pub fn gradients_of_stretch(
+        &self,
+        example: &Example<'_, B::Scalar>,
+        normaliser: f64,
+        chunking: Chunking,
+        scratch: &mut TrainScratch<B::Scalar>,
+        gradients: &mut Gradients<B::Scalar>,
+        course: &mut Course<'_, '_, B::Scalar>,
+    ) -> ControlFlow<(), Option<Loss>> {
         if self.head.is_none() {
             return ControlFlow::Continue(None);
         }
         example.check();
         let spans = self.spans(chunking, example.ids.len());
-        self.forward(example.ids, &spans, scratch, meter)?;
+        self.forward(example.ids, &spans, scratch, course)?;
         let scale = if normaliser == 0.0 { 0.0 } else { 1.0 / normaliser };
         let mut loss = Loss::default();
         for span in &spans {
             let of_chunk = self.head_backward(example, span, scale, scratch, gradients);
             loss = loss.and(of_chunk.expect("there is a head"));
             // The head is little work beside the layers.
-            meter.advance(0)?;
+            course.advance(0)?;
         }
-        match scale != 0.0 && loss.counted > 0 {
-            true => self.backward(example.ids, &spans, scratch, gradients, meter)?,
-            false => meter.advance(WAY_BACK * self.model.work(example.ids.len() as u64))?,
+        // Other ranks may have targets where this one has none.
+        match scale != 0.0 && (loss.counted > 0 || !course.is_whole()) {
+            true => self.backward(example.ids, &spans, scratch, gradients, course)?,
+            false => course.advance(WAY_BACK * self.model.work(example.ids.len() as u64))?,
         }
         ControlFlow::Continue(Some(loss))
     }

@@ -4,11 +4,13 @@ use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::{Backend, Direction, Rows, Write};
 
-use super::{BackwardPlace, Gradients, TrainScratch, Trainee};
+use super::stretch::{StretchAt, WayBack};
+use super::{BackwardPlace, Course, Gradients, TrainScratch, Trainee};
 use crate::encode::Sweep;
 use crate::layer::backward::Passage;
 use crate::layer::{Chunk, Layer};
 use crate::output::{Observer, Pass, Request, Tap};
+use crate::scratch::Place;
 use crate::strand::Arrangement;
 use crate::watch::Meter;
 
@@ -34,7 +36,7 @@ impl<B: Backend> Trainee<B> {
         ids: &[u8],
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
-        meter: &mut Meter<'_>,
+        course: &mut Course<'_, '_, B::Scalar>,
     ) -> ControlFlow<()> {
         let strands = self.model.tables.len();
         for (strand, stream) in scratch.kept.streams.iter_mut().enumerate() {
@@ -42,7 +44,7 @@ impl<B: Backend> Trainee<B> {
         }
         for i in 0..self.model.layers.len() {
             for strand in 0..strands {
-                self.forward_layer(i, strand, spans, scratch, meter)?;
+                self.forward_layer(i, strand, spans, scratch, course)?;
             }
         }
         ControlFlow::Continue(())
@@ -54,7 +56,7 @@ impl<B: Backend> Trainee<B> {
         strand: usize,
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
-        meter: &mut Meter<'_>,
+        course: &mut Course<'_, '_, B::Scalar>,
     ) -> ControlFlow<()> {
         let TrainScratch { forward, kept, .. } = scratch;
         let (strands, len) = (self.model.tables.len(), length(spans));
@@ -65,6 +67,13 @@ impl<B: Backend> Trainee<B> {
         states.clear();
         states.reserve_exact(spans.len());
         let (layer, backwards) = (&self.model.layers[index], self.backwards(index, strand));
+        if !course.is_whole() {
+            let at = StretchAt { layer, spans, backwards };
+            let place = &mut Place { backend: &self.model.backend, scratch: forward };
+            *states = at.entering(place, stream, course)?;
+            return at.forward(place, states, stream, course);
+        }
+        let meter = &mut *course.meter;
         let mut pass = Pass { request: &Request::default(), scratch: forward, observer: &mut Metered(meter) };
         let sweep = Sweep { backend: &self.model.backend, layer, spans, backwards };
         sweep.run_telling(stream, &mut pass, |state| states.push(state.clone()))?;
@@ -81,12 +90,12 @@ impl<B: Backend> Trainee<B> {
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
         gradients: &mut Gradients<B::Scalar>,
-        meter: &mut Meter<'_>,
+        course: &mut Course<'_, '_, B::Scalar>,
     ) -> ControlFlow<()> {
         let strands = self.model.tables.len();
         for i in (0..self.model.layers.len()).rev() {
             for strand in 0..strands {
-                self.backward_layer(i, strand, spans, scratch, gradients, meter)?;
+                self.backward_layer(i, strand, spans, scratch, gradients, course)?;
             }
         }
         for (strand, d_stream) in scratch.kept.streams.iter().enumerate() {
@@ -103,7 +112,7 @@ impl<B: Backend> Trainee<B> {
         spans: &[Range<usize>],
         scratch: &mut TrainScratch<B::Scalar>,
         gradients: &mut Gradients<B::Scalar>,
-        meter: &mut Meter<'_>,
+        course: &mut Course<'_, '_, B::Scalar>,
     ) -> ControlFlow<()> {
         let TrainScratch { forward, adjoints, kept } = scratch;
         let (strands, len) = (self.model.tables.len(), length(spans));
@@ -114,23 +123,38 @@ impl<B: Backend> Trainee<B> {
 
         let (layer, backwards) = (&self.model.layers[index], self.backwards(index, strand));
         let mut place = BackwardPlace { backend: &self.model.backend, scratch: forward, adjoints };
+        let mut way = WayBack {
+            at: StretchAt { layer, spans, backwards },
+            transposed: &self.layers[index],
+            input,
+            widened: &mut kept.widened,
+            d_out: d_out.filled(len),
+            states: &kept.states[at],
+        };
+        let mut d_states = match course.is_whole() {
+            true => layer.zero_state(),
+            false => way.leaving(&mut place, course)?,
+        };
         for branches in together(layer, spans.len()) {
             let direction = layer.directions(backwards).nth(branches.start).expect("a branch of the layer");
-            let mut d_states = layer.zero_state();
             for i in against(direction, spans.len()) {
                 let elements = spans[i].start * layer.width()..spans[i].end * layer.width();
                 let passage = Passage {
                     chunk: Chunk { start: spans[i].start as u64, backwards },
-                    residual: input.part(&spans[i], &mut kept.widened),
-                    d_out: &d_out.filled(len)[elements.clone()],
+                    residual: way.input.part(&spans[i], way.widened),
+                    d_out: &way.d_out[elements.clone()],
                     d_in: &mut d_in[elements],
-                    entering: &kept.states[at][i],
+                    entering: &way.states[i],
                     d_states: &mut d_states,
                 };
                 let gradient = &mut gradients.weights.layers[index];
                 layer.backward(&self.layers[index], &mut place, branches.clone(), passage, gradient);
-                meter.advance(way_back(layer, &branches, &spans[i]))?;
+                course.advance(way_back(layer, &branches, &spans[i]))?;
             }
+        }
+        if !course.is_whole() {
+            let gradient = &mut gradients.weights.layers[index];
+            way.take_columns_back(&mut place, &d_states, d_in, gradient, course)?;
         }
         std::mem::swap(&mut kept.d_stream, d_out);
         ControlFlow::Continue(())

@@ -39,6 +39,15 @@ impl Collectives for Alone {
         Ok(bytes)
     }
 
+    fn gather(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        Ok(vec![bytes])
+    }
+
+    fn split(&mut self, size: usize) -> Result<Box<dyn Collectives<Values = Self::Values>>, CollectiveError> {
+        assert_eq!(size, 1, "one rank is a group of one");
+        Ok(Box::new(Self::default()))
+    }
+
     fn barrier(&mut self) -> Result<(), CollectiveError> {
         Ok(())
     }
@@ -62,6 +71,8 @@ mod tests {
         alone.sum_f64(&mut numbers).unwrap();
         assert_eq!(numbers, [0.1, 7.0]);
         assert_eq!(alone.broadcast(0, vec![3]).unwrap(), [3]);
+        assert_eq!(alone.gather(vec![4, 5]).unwrap(), [[4, 5]]);
+        assert_eq!(alone.split(1).unwrap().world_size(), 1);
         alone.agree("the settings", b"a").unwrap();
         alone.barrier().unwrap();
     }

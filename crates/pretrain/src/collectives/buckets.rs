@@ -132,6 +132,14 @@ mod tests {
             unreachable!()
         }
 
+        fn gather(&mut self, _: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+            unreachable!()
+        }
+
+        fn split(&mut self, _: usize) -> Result<Box<dyn Collectives<Values = Self::Values>>, CollectiveError> {
+            unreachable!()
+        }
+
         fn barrier(&mut self) -> Result<(), CollectiveError> {
             unreachable!()
         }

@@ -20,6 +20,8 @@ pub enum OperationKind {
     SumF64(u64),
     /// The bytes of this rank for all.
     Broadcast(u64),
+    /// The bytes of all ranks for all.
+    Gather,
 }
 
 impl fmt::Display for Operation {
@@ -29,6 +31,7 @@ impl fmt::Display for Operation {
             OperationKind::Barrier => f.write_str("a barrier"),
             OperationKind::SumF32(count) => write!(f, "a sum of {count} f32"),
             OperationKind::SumF64(count) => write!(f, "a sum of {count} f64"),
+            OperationKind::Gather => f.write_str("a gather"),
             OperationKind::Broadcast(root) => write!(f, "a broadcast of rank {root}"),
         }
     }
@@ -46,17 +49,21 @@ pub enum CollectiveError {
         /// What it is.
         found: Option<String>,
     },
-    /// Rank 0 cannot listen.
+    /// The first rank of all or of a group cannot listen.
     Listen {
+        /// The rank.
+        rank: usize,
         /// Where.
         address: String,
         /// Why.
         source: Arc<io::Error>,
     },
-    /// Nobody answers where rank 0 should be.
+    /// Nobody answers where the first rank should be.
     Unreachable {
         /// The rank that asked.
         rank: usize,
+        /// The rank that should be there.
+        first: usize,
         /// Where.
         address: String,
         /// How long it was tried.
@@ -64,7 +71,7 @@ pub enum CollectiveError {
         /// Why the last try failed.
         source: Arc<io::Error>,
     },
-    /// Ranks did not come to meet rank 0.
+    /// Ranks did not come to meet the first one.
     Absent {
         /// Those that are missing.
         ranks: Vec<usize>,
@@ -77,6 +84,8 @@ pub enum CollectiveError {
     Stranger {
         /// What it says it is.
         rank: u64,
+        /// Whom it came to meet.
+        first: usize,
         /// What would do.
         expected: String,
         /// What it is.
@@ -111,7 +120,7 @@ pub enum CollectiveError {
     Differs {
         /// The rank.
         rank: usize,
-        /// What rank 0 came to.
+        /// What the first rank came to.
         expected: Operation,
         /// What the rank came to.
         found: Operation,
@@ -130,8 +139,10 @@ pub enum CollectiveError {
         /// Of what.
         what: String,
     },
-    /// Rank 0 says what went wrong.
+    /// Rank 0, or the first one of a group, says what went wrong.
     Told {
+        /// The rank that says it.
+        rank: usize,
         /// Its words.
         message: String,
     },
@@ -152,15 +163,18 @@ impl fmt::Display for CollectiveError {
             Self::Variable { variable, expected, found: Some(found) } => {
                 write!(f, "{variable}: expected {expected}, found {found:?}")
             }
-            Self::Listen { address, .. } => write!(f, "rank 0 cannot listen at {address} (MASTER_ADDR:MASTER_PORT)"),
-            Self::Unreachable { rank, address, patience, .. } => {
-                write!(f, "rank {rank}: expected rank 0 at {address}, found nobody within {patience:?}")
+            Self::Listen { rank: 0, address, .. } => {
+                write!(f, "rank 0 cannot listen at {address} (MASTER_ADDR:MASTER_PORT)")
+            }
+            Self::Listen { rank, address, .. } => write!(f, "rank {rank} cannot listen at {address}"),
+            Self::Unreachable { rank, first, address, patience, .. } => {
+                write!(f, "rank {rank}: expected rank {first} at {address}, found nobody within {patience:?}")
             }
             Self::Absent { ranks, address, patience } => {
                 write!(f, "expected {} at {address} within {patience:?}, found nobody", listed(ranks))
             }
-            Self::Stranger { rank, expected, found } => {
-                write!(f, "rank {rank} came to meet rank 0: expected {expected}, found {found}")
+            Self::Stranger { rank, first, expected, found } => {
+                write!(f, "rank {rank} came to meet rank {first}: expected {expected}, found {found}")
             }
             Self::Lost { rank, during, .. } => {
                 write!(f, "rank {rank} is gone: its connection ended during {during}; its own messages say why")
@@ -176,7 +190,7 @@ impl fmt::Display for CollectiveError {
             Self::Disagrees { rank, what } => {
                 write!(f, "rank {rank}: expected {what} to be the same as on rank 0, found a difference")
             }
-            Self::Told { message } => write!(f, "rank 0: {message}"),
+            Self::Told { rank, message } => write!(f, "rank {rank}: {message}"),
         }
     }
 }

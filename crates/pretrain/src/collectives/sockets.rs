@@ -6,6 +6,8 @@
 //! rank 3 ┘  gather, sum  └ rank 3
 //! ```
 //!
+//! A group of ranks is connected in the same way to the first of it, by connections of its own.
+//!
 //! Rank 0 gathers the parts of all ranks, puts them together in the order of ranks and gives everyone the whole. That is
 //! simple, and the same bits for all; its price is that rank 0's network carries 2 (N − 1) times the gradients a step, so
 //! it is meant for a few processes on CPUs. What goes wrong is found by rank 0, which tells the others before it ends.
@@ -19,18 +21,31 @@ mod meet;
 
 use std::{
     collections::VecDeque,
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::Arc,
     sync::mpsc::{self, Receiver, Sender},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use self::{frame::Kind, group::Group};
-use super::{CollectiveError, Collectives, World};
+use self::{
+    frame::{Kind, unpack},
+    group::Group,
+    meet::{Meeting, listen, meet},
+};
+use super::{Alone, CollectiveError, Collectives, World};
 
 /// A rank among several, connected to rank 0, or rank 0, connected to all others. Dropped, it takes its leave.
 #[derive(Debug)]
 pub struct Sockets {
+    /// This rank and how many there are, counted from the first of them.
     rank: usize,
     size: usize,
+    /// The rank that the others are connected to.
+    first: usize,
+    /// Where this process is found by the others.
+    host: IpAddr,
+    patience: Duration,
     jobs: Option<Sender<Job>>,
     talking: Option<JoinHandle<()>>,
     started: VecDeque<Receiver<Reply>>,
@@ -53,7 +68,16 @@ impl Sockets {
     ///
     /// As [`join`](super::join).
     pub fn join(world: &World) -> Result<Self, CollectiveError> {
-        let mut group = Group::new(world, meet::meet(world)?);
+        let meeting = Meeting::from(world);
+        let listener = (world.rank == 0).then(|| listen(0, &world.host, world.port)).transpose()?;
+        Self::meet(&meeting, listener.as_ref())
+    }
+
+    fn meet(meeting: &Meeting, listener: Option<&TcpListener>) -> Result<Self, CollectiveError> {
+        let streams = meet(meeting, listener)?;
+        let (_, stream) = streams.first().expect("a meeting is of at least two ranks");
+        let host = stream.local_addr().map_err(|source| meeting.unreachable(meeting.rank, source))?.ip();
+        let mut group = Group::new(meeting, streams);
         group.call(Kind::Barrier, 0, Vec::new())?;
         let (jobs, queue) = mpsc::channel::<Job>();
         let talking = thread::spawn(move || {
@@ -63,7 +87,8 @@ impl Sockets {
             }
         });
         let started = VecDeque::new();
-        Ok(Self { rank: world.rank, size: world.size, jobs: Some(jobs), talking: Some(talking), started })
+        let Meeting { first, size, rank, patience, .. } = *meeting;
+        Ok(Self { rank: rank - first, size, first, host, patience, jobs: Some(jobs), talking: Some(talking), started })
     }
 
     fn start(&self, kind: Kind, root: usize, part: Vec<u8>) -> Receiver<Reply> {
@@ -115,6 +140,37 @@ impl Collectives for Sockets {
     fn broadcast(&mut self, root: usize, bytes: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
         assert!(root < self.size, "a broadcast comes from a rank");
         self.call(Kind::Broadcast, root, if self.rank == root { bytes } else { Vec::new() })
+    }
+
+    fn gather(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        let whole = self.call(Kind::Gather, 0, bytes)?;
+        Ok(unpack(&whole).expect("the parts of all ranks, as a group holds"))
+    }
+
+    fn split(&mut self, size: usize) -> Result<Box<dyn Collectives<Values = Self::Values>>, CollectiveError> {
+        assert!(size > 0 && self.size.is_multiple_of(size), "{} ranks in groups of {size}", self.size);
+        let place = self.rank / size * size;
+        let (first, rank) = (self.first + place, self.first + self.rank);
+        let leads = size > 1 && rank == first;
+        let listener = leads.then(|| listen(rank, &self.host.to_string(), 0)).transpose()?;
+        let own = listener.as_ref().map(TcpListener::local_addr).transpose();
+        let own = own.map_err(|source| {
+            let address = self.host.to_string();
+            CollectiveError::Listen { rank, address, source: Arc::new(source) }
+        })?;
+        let own = own.map_or(String::new(), |address| address.to_string());
+        let addresses = self.gather(own.into_bytes())?;
+        if size == 1 {
+            return Ok(Box::new(Alone::default()));
+        }
+        let address = String::from_utf8_lossy(&addresses[place]);
+        let address: SocketAddr = address.parse().map_err(|_| {
+            let (expected, found) = ("the address that it listens at".into(), address.into_owned());
+            CollectiveError::Stranger { rank: first as u64, first: rank, expected, found }
+        })?;
+        let (host, port) = (address.ip().to_string(), address.port());
+        let meeting = Meeting { first, size, rank, host, port, patience: self.patience };
+        Ok(Box::new(Self::meet(&meeting, listener.as_ref())?))
     }
 
     fn barrier(&mut self) -> Result<(), CollectiveError> {

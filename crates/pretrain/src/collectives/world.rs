@@ -91,11 +91,6 @@ impl World {
         let is_taken = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
         Ok(Self { rank, size, local_size, local_rank, host, port: port + u16::from(is_taken), patience })
     }
-
-    /// Where rank 0 is found, for messages.
-    pub(super) fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
 }
 
 fn parse<T: FromStr>(

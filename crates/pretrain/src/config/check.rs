@@ -185,7 +185,12 @@ impl Settings {
 
     fn check_run(&self) -> Result<(), ConfigError> {
         let run = &self.run;
-        for (key, found) in [("run.steps", run.steps), ("run.save_every", run.save_every), ("run.keep", run.keep)] {
+        for (key, found) in [
+            ("run.steps", run.steps),
+            ("run.context_ranks", run.context_ranks),
+            ("run.save_every", run.save_every),
+            ("run.keep", run.keep),
+        ] {
             if found == 0 {
                 return Err(ConfigError::value(key, "at least 1", found));
             }

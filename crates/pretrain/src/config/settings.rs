@@ -256,6 +256,8 @@ pub struct RunSettings {
     pub seed: u64,
     /// What activations are computed in.
     pub precision: Precision,
+    /// Processes that own each window together, every one a stretch of it; the number of processes is a multiple of it.
+    pub context_ranks: u64,
     /// Steps between checkpoints.
     pub save_every: u64,
     /// Checkpoints that are kept, the last one among them; that of the best validation is kept beside them.
@@ -272,6 +274,7 @@ impl Default for RunSettings {
             tokens: 1 << 20,
             seed: 2_222,
             precision: Precision::F32,
+            context_ranks: 1,
             save_every: 500,
             keep: 3,
             spike: 3.0,

@@ -17,9 +17,21 @@ pub struct Division {
     pub windows: u32,
     /// Bases of a window.
     pub length: u64,
+    /// Ranks that own each window together.
+    pub context: usize,
 }
 
 impl Division {
+    /// Windows that each are one rank's.
+    pub fn new(windows: u32, length: u64) -> Self {
+        Self { windows, length, context: 1 }
+    }
+
+    /// The longest stretch that a rank has of a window.
+    pub fn longest_stretch(&self) -> u64 {
+        self.length.div_ceil(self.context as u64)
+    }
+
     /// Groups of windows that are added up on their own.
     pub fn n_groups(&self) -> u32 {
         self.windows.min(MOST_GROUPS)
@@ -32,7 +44,8 @@ impl Division {
 
     /// Windows that are under way at a time, each with a scratch.
     pub fn at_a_time(&self, threads: NonZeroUsize) -> usize {
-        let is_long = self.length >= Crew::<TrainScratch<f32>>::LONG as u64;
+        // Ranks that own windows together exchange what belongs to one after another.
+        let is_long = self.context > 1 || self.length >= Crew::<TrainScratch<f32>>::LONG as u64;
         if is_long { 1 } else { threads.get().min(self.n_groups() as usize) }
     }
 
@@ -44,7 +57,7 @@ impl Division {
 
     /// The most windows that one of so many ranks has.
     pub fn largest_share(&self, ranks: usize) -> Self {
-        let windows = u64::from(self.windows).div_ceil(ranks as u64) as u32;
+        let windows = u64::from(self.windows).div_ceil((ranks / self.context) as u64) as u32;
         Self { windows, ..*self }
     }
 
@@ -63,6 +76,8 @@ pub(super) struct Windows<'a, R> {
     /// This rank's, and the first of them.
     pub(super) own: Division,
     pub(super) first: u32,
+    /// This rank's stretch of each of them, 0-based and half-open.
+    pub(super) stretch: Range<usize>,
 }
 
 impl<R> Windows<'_, R>
@@ -96,7 +111,7 @@ mod tests {
     #[test]
     fn groups_are_all_windows_in_order() {
         for windows in [1, 2, 7, 31, 32, 33, 1_024, 1_000_003] {
-            let division = Division { windows, length: 8 };
+            let division = Division::new(windows, 8);
             let groups: Vec<_> = division.groups().collect();
             assert_eq!(groups.len() as u32, division.n_groups());
             assert!(groups.iter().all(|group| !group.is_empty()));
@@ -113,7 +128,7 @@ mod tests {
                 assert_eq!((shares[0].start, shares[ranks - 1].end), (0, windows));
                 assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
                 let largest = shares.iter().map(|share| share.end - share.start).max();
-                assert_eq!(largest, Some(Division { windows, length: 8 }.largest_share(ranks).windows));
+                assert_eq!(largest, Some(Division::new(windows, 8).largest_share(ranks).windows));
             }
         }
     }
@@ -122,12 +137,15 @@ mod tests {
     fn long_windows_go_one_by_one() {
         let threads = NonZeroUsize::new(4).unwrap();
         let held = |windows, length| {
-            let division = Division { windows, length };
+            let division = Division::new(windows, length);
             (division.at_a_time(threads), division.gradient_sets(threads))
         };
         assert_eq!(held(100, 1_024), (4, 32));
         assert_eq!(held(3, 1_024), (3, 3));
         assert_eq!(held(1, 1_024), (1, 1));
         assert_eq!(held(8, 131_072), (1, 2));
+        let shared = Division { context: 2, ..Division::new(100, 1_025) };
+        assert_eq!((shared.at_a_time(threads), shared.gradient_sets(threads)), (1, 2));
+        assert_eq!((shared.longest_stretch(), shared.largest_share(6).windows), (513, 34));
     }
 }

@@ -104,7 +104,9 @@ impl Work {
         let steps = settings.run.steps;
         let ends = plan.divisions.iter().skip(1).map(|(from, _)| *from).chain([steps]);
         let stages = plan.divisions.iter().zip(ends).map(|(&(from, division), end)| {
-            (end.min(steps).saturating_sub(from), from, division.largest_share(plan.ranks))
+            let share = division.largest_share(plan.ranks);
+            // A stretch that a rank owns of a window counts as a window of its own; what ranks exchange is not reckoned with.
+            (end.min(steps).saturating_sub(from), from, Division::new(share.windows, share.longest_stretch()))
         });
         let stages: Vec<(u64, u64, Division)> = stages.collect();
         let tokens = stages.iter().map(|(steps, _, division)| steps * division.bases()).sum();
@@ -163,11 +165,11 @@ fn of_step(
                 .map(|placed| beginning(placed.batch, length))
                 .map_err(TrainError::from)
         };
-        let trial = Division { windows: windows as u32, length };
+        let trial = Division::new(windows as u32, length);
         last = learner.gradients(trial, read, &mut Alone::default(), &Unwatched)?;
         Ok(())
     };
-    let Division { windows, length } = division;
+    let Division { windows, length, .. } = division;
     let (tokens, length, seconds) = if length > SHORTEST_TRIAL {
         let mut longest = 0;
         let (tokens, seconds) = estimate::time(SHORTEST_TRIAL, length.min(LONGEST_TRIAL), |length| {

@@ -26,6 +26,8 @@ struct Facts {
     version: String,
     processor: String,
     ranks: usize,
+    #[serde(default = "one")]
+    context_ranks: usize,
     inputs: Vec<Input>,
 }
 
@@ -56,7 +58,7 @@ impl Inputs {
         &self,
         facts: &Path,
         processor: &TrainingProcessor,
-        ranks: usize,
+        plan: &Plan,
         watch: &dyn Watch,
     ) -> Result<(), TrainError> {
         let text = fs::read(facts).map_err(TrainError::io("read", facts))?;
@@ -78,7 +80,7 @@ impl Inputs {
         let changes = [
             (format!("longstrand {}", before.version), format!("longstrand {VERSION}")),
             (before.processor, processor.to_string()),
-            (format!("{} ranks", before.ranks), format!("{ranks} ranks")),
+            (ranks(before.ranks, before.context_ranks), ranks(plan.ranks, plan.context)),
         ];
         for (begun_with, goes_on) in changes.iter().filter(|(before, now)| before != now) {
             watch.warn(&format!(
@@ -95,6 +97,15 @@ pub(super) fn files(settings: &Settings) -> Vec<&Path> {
     let data = &settings.data;
     let beds = [&data.include, &data.exclude, &data.split.bed].into_iter().flatten();
     data.genomes.iter().chain(beds).map(PathBuf::as_path).collect()
+}
+
+/// Windows of a run begun before several ranks could own one.
+fn one() -> usize {
+    1
+}
+
+fn ranks(ranks: usize, context: usize) -> String {
+    if context == 1 { format!("{ranks} ranks") } else { format!("{ranks} ranks, {context} to a window") }
 }
 
 /// The text of `run.json`.
@@ -122,6 +133,7 @@ pub(super) fn text(plan: &Plan, inputs: &Inputs, processor: &TrainingProcessor) 
         "processor": processor.to_string(),
         "precision": precision,
         "ranks": plan.ranks,
+        "context_ranks": plan.context,
         "parameters": plan.parameters,
         "memory": plan.memory.total(),
         "inputs": inputs.0.iter().map(input).collect::<Vec<_>>(),

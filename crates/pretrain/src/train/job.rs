@@ -116,6 +116,9 @@ impl Pretraining {
             }
         };
         let start = give(start, &mut prepared.learner, ranks)?;
+        if prepared.plan.context > 1 {
+            prepared.learner.share_windows(ranks.split(prepared.plan.context)?);
+        }
         Run::new(settings, prepared, (self.folder.clone(), output), start, ranks, watch).finish()
     }
 
@@ -142,7 +145,7 @@ impl Pretraining {
         let has_steps = folder.has_run() && !folder.steps()?.is_empty();
         let is_known = folder.has_run() && (has_steps || folder.facts().is_file());
         if is_known {
-            inputs.check(&folder.facts(), prepared.learner.processor(), prepared.plan.ranks, watch)?;
+            inputs.check(&folder.facts(), prepared.learner.processor(), &prepared.plan, watch)?;
         }
         if self.existing == Existing::Replace {
             folder.clear()?;
@@ -268,8 +271,9 @@ fn check_continued(path: &Path, settings: &Settings) -> Result<(), TrainError> {
                 path.clone_from(now);
             }
         }
-        (of.run.keep, of.run.save_every, of.run.spike) =
-            (settings.run.keep, settings.run.save_every, settings.run.spike);
+        let run = &settings.run;
+        (of.run.keep, of.run.save_every, of.run.spike) = (run.keep, run.save_every, run.spike);
+        of.run.context_ranks = run.context_ranks;
         serde_json::to_string(&of).expect("settings are JSON")
     };
     let (expected, found) = (compared(settings.clone()), compared(before));

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use longstrand_model::{
-    Chunking, Model,
+    Chunking, Crew, Model,
     checkpoint::{TensorSpec, Weights},
     config::Config,
     train::TrainMemory,
@@ -30,6 +30,8 @@ pub struct Plan {
     pub divisions: Vec<(u64, Division)>,
     /// Processes that share a step's windows.
     pub ranks: usize,
+    /// How many of them own a window together.
+    pub context: usize,
     /// Threads of each.
     pub threads: NonZeroUsize,
     /// What a step takes in the process that takes most.
@@ -68,7 +70,7 @@ impl PlannedMemory {
         division: Division,
         threads: NonZeroUsize,
     ) -> Self {
-        let length = usize::try_from(division.length).unwrap_or(usize::MAX);
+        let length = usize::try_from(division.longest_stretch()).unwrap_or(usize::MAX);
         let train = TrainMemory::of::<f32>(config, processor.precision(), Chunking::Auto, length);
         let (scratches, sets) = match processor.is_host() {
             true => (division.at_a_time(threads), division.gradient_sets(threads)),
@@ -102,7 +104,8 @@ impl Plan {
     /// # Errors
     ///
     /// - settings cannot be used
-    /// - a step has fewer windows than there are ranks
+    /// - a step has fewer windows than there are ranks, or groups of ranks that own one together; these are no whole groups,
+    ///   or more than a window has bases, or compute on GPUs
     pub(super) fn new(
         settings: &Settings,
         data: DataSummary,
@@ -112,9 +115,10 @@ impl Plan {
         available_memory: Option<u64>,
     ) -> Result<Self, TrainError> {
         let lengths = settings.lengths()?;
+        let context = check_context(settings.run.context_ranks, ranks, lengths.shortest(), processor)?;
         let division = |from_step: u64, length: u64| {
             let windows = (settings.run.tokens / length) as u32;
-            (from_step, Division { windows, length })
+            (from_step, Division { context, ..Division::new(windows, length) })
         };
         let divisions: Vec<_> = lengths.stages().iter().map(|stage| division(stage.from_step, stage.length)).collect();
         divisions.iter().try_for_each(|&(from_step, division)| check_windows(from_step, division, ranks))?;
@@ -128,10 +132,12 @@ impl Plan {
         if let (1.., TrainingProcessor::Cpu(cpu)) = (settings.validation.every, processor) {
             let length = usize::try_from(settings.validation_length()?).unwrap_or(usize::MAX);
             let model = Model::of_weights(*cpu, config.clone(), weights);
-            let pass = model.pass_bytes(Chunking::Auto, length) * threads.get() as u64;
+            // Long windows are passed by all threads, one after another.
+            let at_a_time = if length >= Crew::<()>::LONG { 1 } else { threads.get() };
+            let pass = model.pass_bytes(Chunking::Auto, length) * at_a_time as u64;
             memory.passing = memory.passing.max(3 * FLOAT * parameters + pass);
         }
-        Ok(Self { data, parameters, divisions, ranks, threads, memory, available_memory })
+        Ok(Self { data, parameters, divisions, ranks, context, threads, memory, available_memory })
     }
 
     /// Whether there is the memory for the model itself, its moments and a checkpoint on its way to the disk, before any of
@@ -197,15 +203,35 @@ impl Plan {
     }
 }
 
+/// How many ranks own a window together.
+fn check_context(
+    context: u64,
+    ranks: usize,
+    shortest: u64,
+    processor: &TrainingProcessor,
+) -> Result<usize, TrainError> {
+    let expected = match context {
+        1 => return Ok(1),
+        _ if !processor.is_host() => "1, as GPUs train on whole windows".into(),
+        _ if context == 0 || !(ranks as u64).is_multiple_of(context) => format!("a divisor of the {ranks} ranks"),
+        _ if context > shortest => format!("at most the {shortest} bases of a window"),
+        _ => return Ok(context as usize),
+    };
+    let setting = "setting run.context_ranks (--context-ranks)";
+    Err(TrainError::Usage(format!("{setting}: expected {expected}, found {context}")))
+}
+
 fn check_windows(from_step: u64, division: Division, ranks: usize) -> Result<(), TrainError> {
-    let Division { windows, length } = division;
-    if windows as usize >= ranks {
+    let Division { windows, length, context } = division;
+    let groups = ranks / context;
+    if windows as usize >= groups {
         return Ok(());
     }
+    let each = if context > 1 { format!("{groups} groups of {context} ranks") } else { format!("{ranks} ranks") };
     Err(TrainError::Usage(format!(
-        "setting run.tokens (--batch-tokens): expected a window for each of {ranks} ranks, {} bases, found {windows} \
-         windows of {length} bases from step {from_step} on",
-        ranks as u64 * length
+        "setting run.tokens (--batch-tokens): expected a window for each of {each}, {} bases, found {windows} windows of \
+         {length} bases from step {from_step} on",
+        groups as u64 * length
     )))
 }
 
@@ -291,5 +317,24 @@ mod tests {
         let expected =
             "--batch-tokens): expected a window for each of 8 ranks, 8192 bases, found 7 windows of 1024 bases";
         assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn ranks_that_own_windows_together_share_their_memory() {
+        let long = [Flag::new("data.length", 1 << 18), Flag::new("run.tokens", 1 << 18)];
+        let flags = |context: i64| [&long[..], &[Flag::new("run.context_ranks", context)]].concat();
+        let (alone, four) = (plan(&long, 2, None), of_ranks(4, &flags(4), 2, None).unwrap());
+        assert!(four.memory.windows < alone.memory.windows / 2, "{four:?} {alone:?}");
+        for (ranks, context, expected) in [
+            (4, 3, "--context-ranks): expected a divisor of the 4 ranks, found 3"),
+            (1, 2, "--context-ranks): expected a divisor of the 1 ranks, found 2"),
+            (4, 2, "expected a window for each of 2 groups of 2 ranks, 524288 bases, found 1 windows of 262144 bases"),
+        ] {
+            let message = of_ranks(ranks, &flags(context), 2, None).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let short = [Flag::new("data.length", 2), Flag::new("run.context_ranks", 4)];
+        let message = of_ranks(4, &short, 2, None).unwrap_err().to_string();
+        assert!(message.contains("--context-ranks): expected at most the 2 bases of a window, found 4"), "{message}");
     }
 }

@@ -138,9 +138,10 @@ where
     fn learn(&mut self) -> Result<ControlFlow<()>, TrainError> {
         let (step, began) = (self.step(), Instant::now());
         let standing = self.loss.map_or(String::new(), |_| self.standing() + ", ");
-        let Prepared { training, learner, sources, schedule, .. } = &mut self.prepared;
+        let Prepared { plan, training, learner, sources, schedule, .. } = &mut self.prepared;
         let length = training.sampler().length(step);
-        let division = Division { windows: (self.settings.run.tokens / length) as u32, length };
+        let windows = (self.settings.run.tokens / length) as u32;
+        let division = Division { context: plan.context, ..Division::new(windows, length) };
         let sources = Mutex::new(sources);
         let read = |index: u32| {
             let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);

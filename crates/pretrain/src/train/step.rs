@@ -14,7 +14,7 @@ use longstrand_model::{
     Chunking, Crew, Meter, Watch,
     checkpoint::{TensorSpec, Weights},
     config::Config,
-    train::{Example, Gradients, Loss, TrainScratch, Trainee},
+    train::{Course, Example, Gradients, Loss, TrainScratch, Trainee},
 };
 use rayon::ThreadPoolBuildError;
 
@@ -23,9 +23,10 @@ use super::gpu::GpuPasses;
 use super::{
     Division, TrainError, TrainingProcessor,
     division::{Windows, share},
+    stretches::Stretches,
 };
 use crate::{
-    collectives::{Buckets, CollectiveError, Collectives},
+    collectives::{Buckets, CollectiveError, Collectives, Ranks},
     objective::Batch,
     optimizer::{AdamW, AdamWOptions, clip_factor, global_norm},
 };
@@ -43,6 +44,8 @@ pub struct Learner {
     sets: Vec<Gradients<f32>>,
     /// Which gradients ranks sum together.
     buckets: Buckets,
+    /// The ranks that own windows together with this one.
+    stretches: Stretches,
 }
 
 /// The gradients of a step, summed over its windows.
@@ -85,6 +88,7 @@ impl Learner {
             gpu: GpuPasses::default(),
             sets: Vec::new(),
             buckets,
+            stretches: Stretches::default(),
         }
     }
 
@@ -92,6 +96,12 @@ impl Learner {
     #[cfg(feature = "cuda")]
     pub(super) fn set_host_room(&mut self, bytes: u64) {
         self.gpu.host_room = bytes;
+    }
+
+    /// Owns its windows together with other ranks from now on, each a stretch of every window: those of a group that stand side
+    /// by side among all ranks. What they have to be given are whole windows all the same. GPUs do not.
+    pub fn share_windows(&mut self, group: Ranks) {
+        self.stretches = Stretches::new(group);
     }
 
     /// What it is computed on.
@@ -142,7 +152,13 @@ impl Learner {
     where
         C: Collectives<Values = Vec<f32>> + ?Sized,
     {
-        let account = Account::of(self.pass(division, read, ranks, watch), watch)?.sum(ranks)?;
+        let passed = self.pass(division, read, ranks, watch);
+        if let Err(TrainError::Ranks(error)) = passed {
+            // All ranks together know best which one is gone, and tell those that have not come that far.
+            Account { is_broken_off: true, ..Account::default() }.sum(ranks)?;
+            return Err(error.into());
+        }
+        let account = Account::of(passed, watch)?.sum(ranks)?;
         if account.is_broken_off {
             return Ok(None);
         }
@@ -163,9 +179,11 @@ impl Learner {
     where
         C: Collectives + ?Sized,
     {
-        let windows = share(division.windows, ranks.rank(), ranks.world_size());
-        let own = Division { windows: windows.end - windows.start, ..division };
-        let pass = Windows { read: &read, watch, step: division, own, first: windows.start };
+        let group = self.stretches.size();
+        let windows = share(division.windows, ranks.rank() / group, ranks.world_size() / group);
+        let own = Division { windows: windows.end - windows.start, context: group, ..division };
+        let stretch = self.stretches.own(division.length);
+        let pass = Windows { read: &read, watch, step: division, own, first: windows.start, stretch };
         match self.processor {
             TrainingProcessor::Cpu(cpu) => self.pass_on_cpu(cpu, &pass),
             #[cfg(feature = "cuda")]
@@ -183,11 +201,11 @@ impl Learner {
     {
         let threads = self.crew.threads();
         self.make_sets(windows.own.gradient_sets(threads));
-        let Self { config, weights, crew, sets, .. } = self;
+        let Self { config, weights, crew, sets, stretches, .. } = self;
         let trainee = crew.install(|| Trainee::new(cpu, config, weights))?;
         let pass = Pass { trainee: &trainee, windows };
         match windows.own.at_a_time(threads) {
-            1 => pass.one_by_one(crew, sets),
+            1 => pass.one_by_one(crew, sets, stretches),
             _ => pass.side_by_side(crew, sets),
         }
     }
@@ -280,15 +298,20 @@ where
     R: Fn(u32) -> Result<Batch, TrainError> + Sync,
 {
     /// Computes the groups one after another by all threads.
-    fn one_by_one(&self, crew: &mut Crew<TrainScratch<f32>>, sets: &mut [Gradients<f32>]) -> Result<Loss, TrainError> {
+    fn one_by_one(
+        &self,
+        crew: &mut Crew<TrainScratch<f32>>,
+        sets: &mut [Gradients<f32>],
+        stretches: &mut Stretches,
+    ) -> Result<Loss, TrainError> {
         let (first, rest) = sets.split_first_mut().expect("a step has a group");
         let mut loss = Loss::default();
         let jobs = self.windows.own.groups().enumerate().collect();
         crew.together(jobs, |(i, windows): (usize, Range<u32>), scratch| {
             let of_group = match rest.first_mut().filter(|_| i > 0) {
-                None => self.group(windows, scratch, first)?,
+                None => self.group(windows, stretches, scratch, first)?,
                 Some(other) => {
-                    let of_group = self.group(windows, scratch, other)?;
+                    let of_group = self.group(windows, stretches, scratch, other)?;
                     first.add(other);
                     of_group
                 }
@@ -308,7 +331,7 @@ where
         let mut losses = vec![Loss::default(); self.windows.own.n_groups() as usize];
         let jobs = self.windows.own.groups().zip(sets.iter_mut().zip(&mut losses)).collect();
         crew.side_by_side(jobs, |(windows, (set, loss)): (Range<u32>, (&mut Gradients<f32>, &mut Loss)), scratch| {
-            *loss = self.group(windows, scratch, set)?;
+            *loss = self.group(windows, &mut Stretches::default(), scratch, set)?;
             Ok::<(), TrainError>(())
         })?;
         let (first, others) = sets[..losses.len()].split_first_mut().expect("a step has a group");
@@ -320,6 +343,7 @@ where
     fn group(
         &self,
         windows: Range<u32>,
+        stretches: &mut Stretches,
         scratch: &mut TrainScratch<f32>,
         set: &mut Gradients<f32>,
     ) -> Result<Loss, TrainError> {
@@ -328,14 +352,20 @@ where
         let (mut loss, tokens) = (Loss::default(), of.step.bases() as f64);
         for index in windows {
             let batch = of.read(index)?;
-            let example = Example { ids: &batch.ids, labels: &batch.labels, weights: batch.weights.as_deref() };
+            let at = of.stretch.clone();
+            let weights = batch.weights.as_deref().map(|weights| &weights[at.clone()]);
+            let example = Example { ids: &batch.ids[at.clone()], labels: &batch.labels[at.clone()], weights };
             let bases = of.bases(index + 1) - of.bases(index);
-            let mut meter = Meter::new(of.watch, bases, self.trainee.work(of.own.length));
-            match self.trainee.gradients(&example, tokens, Chunking::Auto, scratch, set, &mut meter) {
+            let mut meter = Meter::new(of.watch, bases, self.trainee.work(at.len() as u64));
+            let course = &mut Course { context: &mut *stretches, meter: &mut meter };
+            match self.trainee.gradients_of_stretch(&example, tokens, Chunking::Auto, scratch, set, course) {
                 ControlFlow::Continue(of_window) => {
                     loss = loss.and(of_window.expect("what is pretrained is a language model"));
                 }
-                ControlFlow::Break(()) => return Err(TrainError::Cancelled { resumable: true }),
+                ControlFlow::Break(()) => {
+                    let parted = stretches.parted().map(TrainError::Ranks);
+                    return Err(parted.unwrap_or(TrainError::Cancelled { resumable: true }));
+                }
             }
         }
         Ok(loss)

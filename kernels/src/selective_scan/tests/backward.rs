@@ -325,3 +325,28 @@ fn a_nan_reaches_what_depends_on_it() {
         }
     }
 }
+
+#[test]
+fn a_retreat_is_what_backward_carries() {
+    for &size in SIZES {
+        for &len in LENGTHS {
+            let case = case(len, size);
+            let wide = widen_case(&case);
+            for direction in DIRECTIONS {
+                let start = Grads::<f64>::random(&case, len);
+                let mut got = start.d_state.clone();
+                let delta = wide.inputs(0, len).delta;
+                reference::retreat(&wide.params(), direction, delta, &wide.readout(0, len), &mut got);
+                let expected = run_reference(&wide, start, direction, true, Write::Set).d_state;
+                assert_close(&format!("{size:?} L {len} {direction:?}"), &got, &expected, 1e-12);
+                for level in Level::available() {
+                    let mut got = Grads::<f32>::random(&case, len).d_state;
+                    let delta = case.inputs(0, len).delta;
+                    cpu::retreat(level, &case.params(), direction, delta, &case.readout(0, len), &mut got);
+                    let expected = run(level, &case, direction, true, Write::Set).d_state;
+                    assert_eq!(got, expected, "{level} {size:?} L {len} {direction:?}");
+                }
+            }
+        }
+    }
+}

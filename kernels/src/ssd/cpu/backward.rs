@@ -41,7 +41,7 @@ use super::{
 use crate::{
     Direction, GradRows, Rows,
     simd::{Level, MAX_LANES, simd_entry},
-    ssd::{GradInputs, GradParams, Inputs, Params, check_backward},
+    ssd::{GradInputs, GradParams, Inputs, Params, check_backward, check_retreat},
 };
 
 mod block;
@@ -87,6 +87,30 @@ pub fn backward(
         d_params.d_a[head] += sum.a as f32;
         d_params.d_d[head] += sum.d as f32;
         d_params.d_dt_bias[head] += sum.dt_bias as f32;
+    }
+}
+
+/// See the [module](crate::ssd#backward). The bits are those of [`backward`].
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit.
+pub fn retreat(
+    level: Level,
+    params: &Params<'_, f32>,
+    direction: Direction,
+    start: u64,
+    inputs: &Inputs<'_, f32>,
+    d_y: Rows<'_, f32>,
+    d_state: &mut [f32],
+) {
+    let len = check_retreat(params, inputs, d_y, d_state);
+    let side = BLOCK.min(len).next_multiple_of(MAX_LANES);
+    let operands = Operands { params: *params, direction, inputs: *inputs, y: None, side };
+    let blocks = blocks(direction, start, len);
+    let mut borders = Borders::new(operands, STRIP.min(blocks.len()));
+    for strip in blocks.chunks(STRIP).rev() {
+        borders.retreat(level, operands, strip, d_y, d_state);
     }
 }
 

@@ -12,6 +12,9 @@ use crate::{
 /// What is less may be zero in f32, as the gradient of the initial state behind a long sequence.
 const FORGOTTEN: f64 = 1e-30;
 
+/// A first position off the grid.
+const START: u64 = 3;
+
 /// Elements of the states at all positions, which the reference keeps.
 const MOST_STATES: usize = 1 << 24;
 
@@ -484,4 +487,34 @@ fn a_gradient_of_another_shape_is_refused() {
         d_inputs,
         &mut d_params,
     );
+}
+
+/// The gradient of the initial state alone.
+fn retreat<B: Backend>(backend: &B, given: &Backward<B::Scalar>, direction: Direction) -> Vec<B::Scalar> {
+    let Size(heads, head_dim, ..) = given.case.size;
+    let stride = heads * head_dim + MARGIN;
+    let d_y = Rows::columns(given.d_y.as_ref().unwrap(), stride, 1, heads * head_dim);
+    let mut d_state = given.d_state.clone();
+    backend.ssd_retreat(&given.case.params(), direction, START, &given.case.inputs(0, given.len()), d_y, &mut d_state);
+    d_state
+}
+
+#[test]
+fn a_retreat_is_what_backward_carries() {
+    for (&size, len) in SIZES[..6].iter().flat_map(|size| [1, 2, 33, 769].map(|len| (size, len))) {
+        let given = backward(len, size, true);
+        for direction in DIRECTIONS {
+            let what = format!("{size:?} L {len} {direction:?}");
+            let wide = given.widen();
+            let expected = wide.run(&Reference, direction, START, Write::Set).state;
+            let got = retreat(&Reference, &wide, direction);
+            let largest = expected.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+            assert!(got.iter().zip(&expected).all(|(got, x)| (got - x).abs() <= 1e-12 * largest), "{what}");
+            for level in Level::available() {
+                let cpu = Cpu::new(level);
+                let expected = given.run(&cpu, direction, START, Write::Set).state;
+                assert_eq!(retreat(&cpu, &given, direction), expected, "{level} {what}");
+            }
+        }
+    }
 }

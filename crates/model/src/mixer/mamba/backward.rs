@@ -5,8 +5,8 @@ use longstrand_kernels::{Backend, GradRows, Write, causal_conv1d, selective_scan
 use super::MambaCore;
 use crate::checkpoint::MambaWeights;
 use crate::config::MambaConfig;
-use crate::mixer::Readout;
 use crate::mixer::backward::{Retrace, copy_rows};
+use crate::mixer::{MixerState, Readout, Stretch};
 use crate::scratch::Scratch;
 use crate::train::{Adjoints, BackwardPlace};
 
@@ -54,7 +54,6 @@ impl<B: Backend> MambaCore<B> {
         let Scratch { projected, conv, selected, delta, .. } = &*place.scratch;
         let Adjoints { d_y, d_z, d_conv, d_delta, d_b, d_c, .. } = &mut *place.adjoints;
 
-        let params = selective_scan::Params { a: &self.a, d: &self.d, delta_bias: &self.delta_bias };
         let inputs = selective_scan::Inputs {
             u: conv.rows(rows),
             delta: delta.rows(rows),
@@ -75,7 +74,7 @@ impl<B: Backend> MambaCore<B> {
         let d_delta_bias = gradient.dt_proj.bias.as_deref_mut().expect("a step-size projection has a bias");
         let mut d_params = selective_scan::GradParams { d_a: &mut gradient.a_log, d_d: &mut gradient.d, d_delta_bias };
         place.backend.selective_scan_backward(
-            &params,
+            &self.scan_params(),
             direction,
             &inputs,
             &retrace.entering.ssm,
@@ -84,6 +83,26 @@ impl<B: Backend> MambaCore<B> {
             d_inputs,
             &mut d_params,
         );
+    }
+
+    /// From the gradient of y to that of the state that the scan enters with, and nothing else.
+    pub(in crate::mixer) fn retreat(
+        &self,
+        place: &mut BackwardPlace<'_, B>,
+        stretch: Stretch,
+        entering: &MixerState<B::Scalar>,
+        d_ssm: &mut [B::Scalar],
+    ) {
+        let MambaConfig { d_state, dt_rank, .. } = self.config;
+        let Stretch { direction, rows, .. } = stretch;
+        self.select(&mut place.forward(), stretch, &mut entering.conv.clone(), true);
+        let Scratch { projected, selected, delta, .. } = &*place.scratch;
+        let readout = selective_scan::Readout {
+            c: selected.columns(rows, dt_rank + d_state, d_state),
+            z: Some(projected.z.rows(rows)),
+            d_y: place.adjoints.d_y.rows(rows),
+        };
+        place.backend.selective_scan_retreat(&self.scan_params(), direction, delta.rows(rows), &readout, d_ssm);
     }
 
     /// From the gradients of Δ, B and C to the share that they have in that of u.

@@ -4,8 +4,8 @@ use longstrand_kernels::{Backend, GradRows, Write, gated_norm, ssd};
 
 use super::Mamba2Core;
 use crate::checkpoint::Mamba2Weights;
-use crate::mixer::Stretch;
 use crate::mixer::backward::{Retrace, copy_rows};
+use crate::mixer::{MixerState, Stretch};
 use crate::scratch::Scratch;
 use crate::train::{Adjoints, BackwardPlace};
 
@@ -16,42 +16,57 @@ impl<B: Backend> Mamba2Core<B> {
         mut retrace: Retrace<'_, B::Scalar>,
         gradient: &mut Mamba2Weights<B::Scalar>,
     ) {
-        self.run_again(place, &retrace);
-        self.norm_backward(place, &retrace, gradient);
+        self.run_again(place, retrace.stretch, retrace.entering, retrace.write);
+        self.norm_backward(place, retrace.stretch.rows, retrace.write, &mut gradient.norm);
         self.scan_backward(place, &mut retrace, gradient);
         let (d_weight, d_bias) = (&mut gradient.conv_weight, gradient.conv_bias.as_deref_mut());
         retrace.convolution_backward(place, &self.conv_params(), d_weight, d_bias);
     }
 
+    /// From the gradient of y to that of the state that the scan enters with, and nothing else.
+    pub(in crate::mixer) fn retreat(
+        &self,
+        place: &mut BackwardPlace<'_, B>,
+        stretch: Stretch,
+        entering: &MixerState<B::Scalar>,
+        d_ssm: &mut [B::Scalar],
+    ) {
+        let Stretch { direction, start, rows } = stretch;
+        self.run_again(place, stretch, entering, Write::Set);
+        self.norm_backward(place, rows, Write::Set, &mut vec![B::Scalar::default(); self.norm.len()]);
+        let d_y = place.adjoints.d_scanned.rows(rows);
+        place.backend.ssd_retreat(&self.params(), direction, start, &self.inputs(place.scratch, rows), d_y, d_ssm);
+    }
+
     /// What [`Mamba2Core::run`] does, and the scan's output kept as it was before the norm.
-    fn run_again(&self, place: &mut BackwardPlace<'_, B>, retrace: &Retrace<'_, B::Scalar>) {
-        let Stretch { direction, start, rows } = retrace.stretch;
-        let mut state = retrace.entering.clone();
-        self.convolve(&mut place.forward(), retrace.stretch, &mut state);
+    fn run_again(
+        &self,
+        place: &mut BackwardPlace<'_, B>,
+        stretch: Stretch,
+        entering: &MixerState<B::Scalar>,
+        write: Write,
+    ) {
+        let Stretch { direction, start, rows } = stretch;
+        let mut state = entering.clone();
+        self.convolve(&mut place.forward(), stretch, &mut state);
         let BackwardPlace { backend, scratch, adjoints } = place;
         let output = ssd::Output { y: adjoints.scanned.rows_mut(rows), write: Write::Set };
         backend.ssd(&self.params(), direction, start, &self.inputs(scratch, rows), &mut state.ssm, Some(output));
 
         let Scratch { projected, y, y_direction, .. } = &mut **scratch;
-        let target = if retrace.write == Write::Set { &mut *y } else { &mut *y_direction };
+        let target = if write == Write::Set { &mut *y } else { &mut *y_direction };
         target.get(rows).copy_from_slice(adjoints.scanned.filled(rows));
         backend.gated_norm(&self.norm_params(), target.get(rows), projected.z.rows(rows));
-        if retrace.write == Write::Add {
+        if write == Write::Add {
             backend.add(y.get(rows), y_direction.filled(rows));
         }
     }
 
     /// From the gradient of y to those of the scan's output and of z.
-    fn norm_backward(
-        &self,
-        place: &mut BackwardPlace<'_, B>,
-        retrace: &Retrace<'_, B::Scalar>,
-        gradient: &mut Mamba2Weights<B::Scalar>,
-    ) {
-        let rows = retrace.stretch.rows;
+    fn norm_backward(&self, place: &mut BackwardPlace<'_, B>, rows: usize, write: Write, d_weight: &mut [B::Scalar]) {
         let BackwardPlace { backend, scratch, adjoints } = place;
         let Adjoints { d_y, d_z, d_z_direction, scanned, d_scanned, .. } = &mut **adjoints;
-        let target = if retrace.write == Write::Set { &mut *d_z } else { &mut *d_z_direction };
+        let target = if write == Write::Set { &mut *d_z } else { &mut *d_z_direction };
         let d_inputs = gated_norm::GradInputs { d_x: d_scanned.get(rows), d_z: target.rows_mut(rows) };
         backend.gated_norm_backward(
             &self.norm_params(),
@@ -59,9 +74,9 @@ impl<B: Backend> Mamba2Core<B> {
             scratch.projected.z.rows(rows),
             d_y.filled(rows),
             d_inputs,
-            &mut gradient.norm,
+            d_weight,
         );
-        if retrace.write == Write::Add {
+        if write == Write::Add {
             backend.add(d_z.get(rows), d_z_direction.filled(rows));
         }
     }

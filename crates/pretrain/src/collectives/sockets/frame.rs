@@ -13,14 +13,16 @@ pub(super) enum Kind {
     SumF32 = 2,
     SumF64 = 3,
     Broadcast = 4,
+    Gather = 5,
     /// The sender ends in order.
-    Leave = 5,
+    Leave = 6,
     /// The sender ends because of an error, told in UTF-8.
-    Failed = 6,
+    Failed = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Barrier, Self::SumF32, Self::SumF64, Self::Broadcast, Self::Leave, Self::Failed];
+    const ALL: [Self; 7] =
+        [Self::Barrier, Self::SumF32, Self::SumF64, Self::Broadcast, Self::Gather, Self::Leave, Self::Failed];
 }
 
 /// A message.
@@ -49,6 +51,7 @@ impl Frame {
             Kind::SumF32 => OperationKind::SumF32(bytes / 4),
             Kind::SumF64 => OperationKind::SumF64(bytes / 8),
             Kind::Broadcast => OperationKind::Broadcast(self.root),
+            Kind::Gather => OperationKind::Gather,
             Kind::Barrier | Kind::Leave | Kind::Failed => OperationKind::Barrier,
         };
         Operation { number: self.number, kind }
@@ -81,9 +84,35 @@ impl Frame {
     }
 }
 
+/// The parts of all ranks one after another, each behind its length.
+pub(super) fn pack<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    parts.flat_map(|part| [&(part.len() as u64).to_le_bytes(), part].concat()).collect()
+}
+
+/// The inverse of [`pack`]; `None` of what it does not give.
+pub(super) fn unpack(mut whole: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = whole.split_first_chunk() {
+        let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        parts.push(part.to_vec());
+        whole = rest;
+    }
+    whole.is_empty().then_some(parts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_come_apart_again() {
+        let parts: [&[u8]; 4] = [&[1, 2, 3], &[], &[7], &[0; 40]];
+        let whole = pack(parts.into_iter());
+        assert_eq!(unpack(&whole).unwrap(), parts);
+        for cut in [1, 7, 9, whole.len() - 1] {
+            assert_eq!(unpack(&whole[..cut]), None, "{cut}");
+        }
+    }
 
     #[test]
     fn messages_come_through_whole_or_not() {

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::frame::{Frame, Kind};
-use crate::collectives::{CollectiveError, Operation, World};
+use super::frame::{Frame, Kind, pack, unpack};
+use super::meet::Meeting;
+use crate::collectives::{CollectiveError, Operation, OperationKind};
 
-/// How much longer the others wait than rank 0, so that they hear from it what is wrong.
+/// How much longer the others wait than the first rank, so that they hear from it what is wrong.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a rank that cannot send waits for word of what is wrong.
@@ -20,9 +21,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The connections of this rank.
 pub(super) struct Group {
     rank: usize,
+    /// The rank that leads, the first one.
+    first: usize,
     size: usize,
     patience: Duration,
-    /// By rank; rank 0 has all others, and every other one has rank 0.
+    /// By rank; the first rank has all others, and every other one has the first.
     streams: Vec<(usize, TcpStream)>,
     events: Receiver<(usize, Event)>,
     number: u64,
@@ -40,7 +43,7 @@ enum Event {
 }
 
 impl Group {
-    pub(super) fn new(world: &World, streams: Vec<(usize, TcpStream)>) -> Self {
+    pub(super) fn new(meeting: &Meeting, streams: Vec<(usize, TcpStream)>) -> Self {
         let (events, received) = mpsc::channel();
         let mut heard = Vec::with_capacity(streams.len());
         for (rank, stream) in streams {
@@ -54,9 +57,10 @@ impl Group {
             heard.push((rank, stream));
         }
         Self {
-            rank: world.rank,
-            size: world.size,
-            patience: world.patience,
+            rank: meeting.rank,
+            first: meeting.first,
+            size: meeting.size,
+            patience: meeting.patience,
             streams: heard,
             events: received,
             number: 0,
@@ -71,8 +75,16 @@ impl Group {
         }
         let own = Frame { kind, number: self.number, root: root as u64, bytes: part };
         self.number += 1;
-        let whole = if self.rank == 0 { self.lead(own) } else { self.follow(&own) };
+        let whole = if self.rank == self.first { self.lead(own) } else { self.follow(&own) };
+        let whole = whole.and_then(|whole| self.complete(kind, whole));
         whole.inspect_err(|error| self.broken = Some(error.clone()))
+    }
+
+    /// What is gathered, if it is of all ranks.
+    fn complete(&self, kind: Kind, whole: Vec<u8>) -> Result<Vec<u8>, CollectiveError> {
+        let is_complete = kind != Kind::Gather || unpack(&whole).is_some_and(|parts| parts.len() == self.size);
+        let during = Operation { number: self.number - 1, kind: OperationKind::Gather };
+        if is_complete { Ok(whole) } else { Err(CollectiveError::Garbled { rank: self.first, during }) }
     }
 
     fn lead(&mut self, own: Frame) -> Result<Vec<u8>, CollectiveError> {
@@ -85,8 +97,8 @@ impl Group {
         })
     }
 
-    /// The parts of ranks 1, 2, …. Patience begins with the first rank that has come, be it before this one: it must not be
-    /// the first that gives up, as it would blame rank 0.
+    /// The parts of the other ranks in their order. Patience begins with the first rank that has come, be it before this one: it must not be
+    /// the first that gives up, as it would blame the first one.
     fn gather(&mut self, own: &Frame) -> Result<Vec<Vec<u8>>, CollectiveError> {
         let mut deadline = Instant::now() + self.patience;
         let mut parts: Vec<Option<Vec<u8>>> = vec![None; self.size - 1];
@@ -94,17 +106,18 @@ impl Group {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok((rank, event)) = self.events.recv_timeout(left) else {
                 let missing = parts.iter().enumerate().filter(|(_, part)| part.is_none());
-                let ranks = missing.map(|(place, _)| place + 1).collect();
+                let ranks = missing.map(|(place, _)| self.first + 1 + place).collect();
                 return Err(CollectiveError::Late { ranks, during: own.operation(), patience: self.patience });
             };
             if let Event::Frame(_, came) = &event {
                 deadline = deadline.min(*came + self.patience);
             }
             let frame = understood(rank, event, own.operation())?;
+            let place = rank - self.first - 1;
             if !is_part_of(&frame, own) {
                 return Err(CollectiveError::Differs { rank, expected: own.operation(), found: frame.operation() });
             }
-            parts[rank - 1] = Some(frame.bytes);
+            parts[place] = Some(frame.bytes);
         }
         Ok(parts.into_iter().flatten().collect())
     }
@@ -118,13 +131,13 @@ impl Group {
 
     fn follow(&mut self, own: &Frame) -> Result<Vec<u8>, CollectiveError> {
         let during = own.operation();
-        let (_, stream) = self.streams.first_mut().expect("rank 0 is connected, as the meeting holds");
+        let (_, stream) = self.streams.first_mut().expect("the first rank is connected, as the meeting holds");
         let sent = own.write(stream);
         let patience = if sent.is_ok() { self.patience + GRACE } else { LAST_WORDS };
         match (self.events.recv_timeout(patience), sent) {
             (Ok((rank, event)), _) => understood(rank, event, during).map(|frame| frame.bytes),
-            (Err(_), Err(error)) => Err(CollectiveError::lost(0, during, error)),
-            (Err(_), Ok(())) => Err(CollectiveError::Late { ranks: vec![0], during, patience }),
+            (Err(_), Err(error)) => Err(CollectiveError::lost(self.first, during, error)),
+            (Err(_), Ok(())) => Err(CollectiveError::Late { ranks: vec![self.first], during, patience }),
         }
     }
 }
@@ -165,7 +178,7 @@ fn understood(rank: usize, event: Event, during: Operation) -> Result<Frame, Col
     match event {
         Event::Frame(Frame { kind: Kind::Leave, .. }, _) => Err(CollectiveError::Left { rank, during }),
         Event::Frame(Frame { kind: Kind::Failed, bytes, .. }, _) => {
-            Err(CollectiveError::Told { message: String::from_utf8_lossy(&bytes).into_owned() })
+            Err(CollectiveError::Told { rank, message: String::from_utf8_lossy(&bytes).into_owned() })
         }
         Event::Frame(frame, _) => Ok(frame),
         Event::Broken(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -178,10 +191,10 @@ fn understood(rank: usize, event: Event, during: Operation) -> Result<Frame, Col
 
 fn is_part_of(frame: &Frame, own: &Frame) -> bool {
     let is_same = (frame.kind, frame.number, frame.root) == (own.kind, own.number, own.root);
-    is_same && (own.kind == Kind::Broadcast || frame.bytes.len() == own.bytes.len())
+    is_same && (matches!(own.kind, Kind::Broadcast | Kind::Gather) || frame.bytes.len() == own.bytes.len())
 }
 
-/// The whole of rank 0's part and of those of ranks 1, 2, ….
+/// The whole of the first rank's part and of those of the others.
 fn combine(own: Frame, mut parts: Vec<Vec<u8>>) -> Frame {
     let Frame { kind, number, root, mut bytes } = own;
     match kind {
@@ -196,6 +209,7 @@ fn combine(own: Frame, mut parts: Vec<Vec<u8>>) -> Frame {
             }
         }),
         Kind::Broadcast if root > 0 => bytes = parts.swap_remove(root as usize - 1),
+        Kind::Gather => bytes = pack([&bytes].into_iter().chain(&parts).map(Vec::as_slice)),
         Kind::Broadcast | Kind::Barrier | Kind::Leave | Kind::Failed => (),
     }
     Frame { kind, number, root, bytes }

@@ -1,4 +1,4 @@
-//! All ranks come to rank 0.
+//! All ranks come to the first of them: rank 0, or the first one of a group.
 //!
 //! A rank says who it is in 32 bytes: a greeting, the version of these messages, how many ranks it counts, and its own
 //! number. Who greets otherwise is none of ours and is left alone.
@@ -15,43 +15,94 @@ use super::frame::{Frame, Kind};
 use crate::collectives::{CollectiveError, World};
 
 const GREETING: u64 = u64::from_le_bytes(*b"LngStrnd");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// How long rank 0 lets one that has come be silent.
+/// How long the first rank lets one that has come be silent.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long a try to reach rank 0 takes at most.
+/// How long a try to reach the first rank takes at most.
 const TRY: Duration = Duration::from_secs(2);
 /// Time between two looks or tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The connections of this rank.
-pub(super) fn meet(world: &World) -> Result<Vec<(usize, TcpStream)>, CollectiveError> {
-    let deadline = Instant::now() + world.patience;
-    let streams = if world.rank == 0 { receive(world, deadline)? } else { vec![(0, visit(world, deadline)?)] };
+/// Ranks that meet: all, or a group of some that stand side by side.
+pub(super) struct Meeting {
+    /// The rank that all others come to.
+    pub(super) first: usize,
+    /// How many there are, this one among them.
+    pub(super) size: usize,
+    /// This rank, as it is numbered among all.
+    pub(super) rank: usize,
+    /// The name or the address of the first rank's machine.
+    pub(super) host: String,
+    /// The port that it listens at.
+    pub(super) port: u16,
+    /// How long a rank waits for another.
+    pub(super) patience: Duration,
+}
+
+impl Meeting {
+    /// Where the first rank is found, for messages.
+    fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// A rank that does not find the first.
+    pub(super) fn unreachable(&self, rank: usize, source: io::Error) -> CollectiveError {
+        let (first, address, patience) = (self.first, self.address(), self.patience);
+        CollectiveError::Unreachable { rank, first, address, patience, source: Arc::new(source) }
+    }
+}
+
+impl From<&World> for Meeting {
+    fn from(world: &World) -> Self {
+        let World { rank, size, port, patience, .. } = *world;
+        Self { first: 0, size, rank, host: world.host.clone(), port, patience }
+    }
+}
+
+/// Listens for the ranks that come to this one, the first of a meeting: at its port, or at any where that is 0.
+pub(super) fn listen(rank: usize, host: &str, port: u16) -> Result<TcpListener, CollectiveError> {
+    let listener = TcpListener::bind((host, port)).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| {
+        let address = if port == 0 { host.into() } else { format!("{host}:{port}") };
+        CollectiveError::Listen { rank, address, source: Arc::new(source) }
+    })
+}
+
+/// The connections of this rank, which has a listener if it is the first.
+pub(super) fn meet(
+    meeting: &Meeting,
+    listener: Option<&TcpListener>,
+) -> Result<Vec<(usize, TcpStream)>, CollectiveError> {
+    let deadline = Instant::now() + meeting.patience;
+    let streams = match listener {
+        Some(listener) => receive(listener, meeting, deadline)?,
+        None => vec![(meeting.first, visit(meeting, deadline)?)],
+    };
     for (rank, stream) in &streams {
-        prepare(stream, world).map_err(|source| CollectiveError::Unreachable {
-            rank: *rank,
-            address: world.address(),
-            patience: world.patience,
-            source: Arc::new(source),
-        })?;
+        prepare(stream, meeting).map_err(|source| meeting.unreachable(*rank, source))?;
     }
     Ok(streams)
 }
 
-fn prepare(stream: &TcpStream, world: &World) -> io::Result<()> {
+fn prepare(stream: &TcpStream, meeting: &Meeting) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(None)?;
-    stream.set_write_timeout(Some(world.patience))
+    stream.set_write_timeout(Some(meeting.patience))
 }
 
-/// Rank 0 waits for all others.
-fn receive(world: &World, deadline: Instant) -> Result<Vec<(usize, TcpStream)>, CollectiveError> {
-    let listener =
-        bind(world).map_err(|source| CollectiveError::Listen { address: world.address(), source: Arc::new(source) })?;
-    let mut here: Vec<Option<TcpStream>> = (1..world.size).map(|_| None).collect();
-    let met = welcome(&listener, world, deadline, &mut here);
-    let streams = here.into_iter().enumerate().filter_map(|(place, stream)| Some((place + 1, stream?)));
+/// The first rank waits for all others.
+fn receive(
+    listener: &TcpListener,
+    meeting: &Meeting,
+    deadline: Instant,
+) -> Result<Vec<(usize, TcpStream)>, CollectiveError> {
+    let mut here: Vec<Option<TcpStream>> = (1..meeting.size).map(|_| None).collect();
+    let met = welcome(listener, meeting, deadline, &mut here);
+    let streams = here.into_iter().enumerate().filter_map(|(place, stream)| Some((meeting.first + 1 + place, stream?)));
     let mut streams: Vec<(usize, TcpStream)> = streams.collect();
     match met {
         Ok(()) => Ok(streams),
@@ -64,15 +115,9 @@ fn receive(world: &World, deadline: Instant) -> Result<Vec<(usize, TcpStream)>, 
     }
 }
 
-fn bind(world: &World) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind((world.host.as_str(), world.port))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 fn welcome(
     listener: &TcpListener,
-    world: &World,
+    meeting: &Meeting,
     deadline: Instant,
     here: &mut [Option<TcpStream>],
 ) -> Result<(), CollectiveError> {
@@ -82,13 +127,13 @@ fn welcome(
         let Ok((mut stream, hello)) = caller else {
             if Instant::now() > deadline {
                 let missing = here.iter().enumerate().filter(|(_, stream)| stream.is_none());
-                let ranks = missing.map(|(place, _)| place + 1).collect();
-                return Err(CollectiveError::Absent { ranks, address: world.address(), patience: world.patience });
+                let ranks = missing.map(|(place, _)| meeting.first + 1 + place).collect();
+                return Err(CollectiveError::Absent { ranks, address: meeting.address(), patience: meeting.patience });
             }
             thread::sleep(PAUSE);
             continue;
         };
-        match hello.place(world, here) {
+        match hello.place(meeting, here) {
             Ok(place) => here[place] = Some(stream),
             Err(error) => {
                 let _ = Frame::word(Kind::Failed, &error.to_string()).write(&mut stream);
@@ -119,45 +164,44 @@ fn greeted(mut stream: TcpStream) -> io::Result<(TcpStream, Hello)> {
 }
 
 impl Hello {
-    /// The place among ranks 1, 2, …, if it is free.
-    fn place(&self, world: &World, here: &[Option<TcpStream>]) -> Result<usize, CollectiveError> {
+    /// The place among the ranks behind the first, if it is free.
+    fn place(&self, meeting: &Meeting, here: &[Option<TcpStream>]) -> Result<usize, CollectiveError> {
+        let (rank, first) = (self.rank, meeting.first);
         let stranger =
-            |expected: String, found: String| Err(CollectiveError::Stranger { rank: self.rank, expected, found });
+            |expected: String, found: String| Err(CollectiveError::Stranger { rank, first, expected, found });
         if self.version != VERSION {
             return stranger(format!("version {VERSION} of these messages"), format!("version {}", self.version));
         }
-        if self.size != world.size as u64 {
-            return stranger(format!("WORLD_SIZE {}", world.size), self.size.to_string());
+        if self.size != meeting.size as u64 {
+            return stranger(format!("WORLD_SIZE {}", meeting.size), self.size.to_string());
         }
-        let place = usize::try_from(self.rank).ok().and_then(|rank| rank.checked_sub(1));
+        let place = usize::try_from(self.rank).ok().and_then(|rank| rank.checked_sub(first + 1));
         match place.and_then(|place| Some((place, here.get(place)?))) {
-            None => stranger(format!("a RANK from 1 to {}", world.size - 1), self.rank.to_string()),
+            None => {
+                let last = first + meeting.size - 1;
+                stranger(format!("a RANK from {} to {last}", first + 1), self.rank.to_string())
+            }
             Some((_, Some(_))) => stranger("one process of each RANK".into(), "a second one".into()),
             Some((place, None)) => Ok(place),
         }
     }
 }
 
-/// Another rank looks for rank 0 until it is there.
-fn visit(world: &World, deadline: Instant) -> Result<TcpStream, CollectiveError> {
+/// Another rank looks for the first until it is there.
+fn visit(meeting: &Meeting, deadline: Instant) -> Result<TcpStream, CollectiveError> {
     loop {
-        match call(world) {
+        match call(meeting) {
             Ok(stream) => return Ok(stream),
             Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
             Err(source) => {
-                return Err(CollectiveError::Unreachable {
-                    rank: world.rank,
-                    address: world.address(),
-                    patience: world.patience,
-                    source: Arc::new(source),
-                });
+                return Err(meeting.unreachable(meeting.rank, source));
             }
         }
     }
 }
 
-fn call(world: &World) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = (world.host.as_str(), world.port).to_socket_addrs()?.collect();
+fn call(meeting: &Meeting) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = (meeting.host.as_str(), meeting.port).to_socket_addrs()?.collect();
     let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
     for address in &addresses {
         result = TcpStream::connect_timeout(address, TRY);
@@ -170,7 +214,7 @@ fn call(world: &World) -> io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    let hello = [GREETING, VERSION, world.size as u64, world.rank as u64];
+    let hello = [GREETING, VERSION, meeting.size as u64, meeting.rank as u64];
     stream.write_all(&hello.map(u64::to_le_bytes).concat())?;
     Ok(stream)
 }

@@ -136,3 +136,44 @@ fn a_rank_that_hangs_is_named_though_another_came_long_before_rank_0() {
     let expected = "expected rank 2 at operation 1, a barrier, found no word of it within 1s";
     assert_eq!(errors, [expected, &format!("rank 0: {expected}"), ""]);
 }
+
+#[test]
+fn groups_work_apart_and_what_is_gathered_comes_in_the_order_of_ranks() {
+    together(&worlds(4, PATIENCE), |world| {
+        let mut ranks = Sockets::join(world).unwrap();
+        let mut group = ranks.split(2).unwrap();
+        assert_eq!((group.rank(), group.world_size()), (world.rank % 2, 2));
+        let first = world.rank / 2 * 2;
+        // One group does more than the other.
+        for round in 0..=first as u8 {
+            let all = group.gather(vec![round; world.rank]).unwrap();
+            assert_eq!(all, [vec![round; first], vec![round; first + 1]]);
+        }
+        let all = ranks.gather(vec![world.rank as u8]).unwrap();
+        assert_eq!(all, [[0], [1], [2], [3]]);
+        assert_eq!(ranks.split(1).unwrap().gather(vec![7]).unwrap(), [[7]]);
+        assert_eq!(ranks.split(4).unwrap().rank(), world.rank);
+        ranks.barrier().unwrap();
+        group.barrier().unwrap();
+    });
+}
+
+#[test]
+fn a_group_names_ranks_as_all_do() {
+    let errors = together(&worlds(4, PATIENCE), |world| {
+        let mut ranks = Sockets::join(world).unwrap();
+        let mut group = ranks.split(2).unwrap();
+        if world.rank == 3 {
+            return Vec::new();
+        }
+        let of_group = group.gather(Vec::new()).map_or_else(|error| error.to_string(), |_| String::new());
+        let of_all = ranks.barrier().unwrap_err().to_string();
+        vec![of_group, of_all]
+    });
+    let [of_group, of_all] = [
+        "rank 3 has ended its run before operation 1, a gather",
+        "rank 3 has ended its run before operation 2, a barrier",
+    ];
+    assert_eq!(errors[0], ["", of_all]);
+    assert_eq!(errors[2], [of_group, &format!("rank 0: {of_all}")]);
+}

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{Block, Gradients, Operands};
 use crate::{
+    Rows,
     simd::{Level, Vector, simd_entry},
     ssd::{
         Params,
@@ -78,7 +79,7 @@ impl Borders {
         if strip.is_empty() {
             return;
         }
-        let operands = gradients.operands;
+        let Gradients { operands, d_y, .. } = *gradients;
         let Params { heads, head_dim, states, .. } = operands.params;
         let alone = if operands.is_small(strip) { strip.len().max(heads) } else { 1 };
         self.transpose(operands, strip, alone);
@@ -98,7 +99,7 @@ impl Borders {
         let carry_gradients = || {
             after.zip(d_state).for_each(|((head, after), d_state)| {
                 // SAFETY: as above.
-                unsafe { carry_gradient(level, *gradients, strip, slots, head, d_state, after) };
+                unsafe { carry_gradient(level, operands, d_y, strip, slots, head, d_state, after) };
             });
         };
         if alone > 1 {
@@ -107,6 +108,26 @@ impl Borders {
         } else {
             rayon::join(carry_states, carry_gradients);
         }
+    }
+
+    /// Fills the gradients alone.
+    pub(super) fn retreat(
+        &mut self,
+        level: Level,
+        operands: Operands<'_>,
+        strip: &[Block],
+        d_y: Rows<'_, f32>,
+        d_state: &mut [f32],
+    ) {
+        let Params { heads, head_dim, states, .. } = operands.params;
+        let alone = if operands.is_small(strip) { strip.len().max(heads) } else { 1 };
+        self.transpose(operands, strip, alone);
+        let Self { blocks, size, slots, .. } = self;
+        let after = self.gradients.par_chunks_mut(*blocks * *size).with_min_len(alone).enumerate();
+        after.zip(d_state.par_chunks_mut(states * head_dim)).for_each(|((head, after), d_state)| {
+            // SAFETY: `check_retreat` has held all shapes against each other, and the slots are ready.
+            unsafe { carry_gradient(level, operands, Some(d_y), strip, slots, head, d_state, after) };
+        });
     }
 
     fn transpose(&mut self, operands: Operands<'_>, strip: &[Block], alone: usize) {
@@ -176,7 +197,8 @@ unsafe fn carry_state_body<V: Vector>(
 
 simd_entry! {
     unsafe fn carry_gradient(
-        gradients: Gradients<'_>,
+        operands: Operands<'_>,
+        d_y: Option<Rows<'_, f32>>,
         strip: &[Block],
         slots: &[f32],
         head: usize,
@@ -188,14 +210,14 @@ simd_entry! {
 /// G after each block, and then before all of them.
 #[inline(always)]
 unsafe fn carry_gradient_body<V: Vector>(
-    gradients: Gradients<'_>,
+    operands: Operands<'_>,
+    d_y: Option<Rows<'_, f32>>,
     strip: &[Block],
     slots: &[f32],
     head: usize,
     d_state: &mut [f32],
     after: &mut [f32],
 ) {
-    let Gradients { operands, d_y, .. } = gradients;
     let (side, padded, states) = (operands.side, operands.padded(), operands.params.states);
     let mut gradient = operands.pad(d_state);
     let mut steps = Steps::new(side);
