@@ -8,7 +8,8 @@ use std::ops::Range;
 use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::pool::cuda::{self as pool, Maxima, Share, Span};
 
-use super::pass::{Cut, Objective, Trainer};
+use super::cut::Cut;
+use super::pass::{Objective, Trainer};
 use crate::cuda::output::Streams;
 use crate::cuda::pool::Met;
 use crate::pooling::{Pooling, Reduction};

@@ -7,7 +7,8 @@ use longstrand_kernels::cross_entropy::cuda::{self as cross_entropy, Targets};
 use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::linear::cuda::{Matrix, MatrixMut};
 
-use super::pass::{Cut, Objective, Trainer};
+use super::cut::Cut;
+use super::pass::{Objective, Trainer};
 use super::sums::add_gradient;
 use crate::cuda::layout::Layout;
 use crate::cuda::output::Streams;

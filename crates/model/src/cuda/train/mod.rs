@@ -5,6 +5,7 @@
 //! Inputs that the device has no room for are put away in the memory of the host, as far as [`Room`] lets them.
 
 mod classify;
+mod cut;
 mod head;
 mod layer;
 mod mixer;

@@ -3,16 +3,17 @@
 use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::cross_entropy::cuda::LossSums;
-use longstrand_kernels::cuda::{Buffer, CudaError, Device, Real};
+use longstrand_kernels::cuda::{Buffer, CudaError, Real};
 use longstrand_kernels::{embedding, pointwise};
 
+use super::cut::Cut;
 use super::layer::{LayerBackward, Passage, forward_traced};
-use super::shelves::{Held, Need, Shelves};
+use super::shelves::{Held, Shelves};
 use super::sums::Sums;
 use super::trail::Trail;
 use super::workspace::Adjoints;
 use crate::checkpoint::Weights;
-use crate::cuda::executor::{Executor, Sweep, chunk_layout, in_order};
+use crate::cuda::executor::{Executor, Sweep, in_order};
 use crate::cuda::layout::{Layout, Stretch};
 use crate::cuda::mixer::{BranchState, tile};
 use crate::cuda::workspace::Workspace;
@@ -54,29 +55,6 @@ struct Kept<T: Real> {
     trails: Vec<Trail<T>>,
     /// What each branch of each layer entered each chunk with, layers and strands side by side; nothing of one chunk.
     entered: Vec<Vec<[Option<BranchState>; 2]>>,
-}
-
-/// How sequences of one length are cut.
-pub(super) struct Cut {
-    /// Of the sequences of one strand.
-    pub(super) of_strand: Layout,
-    /// The chunks; one for sequences that go together.
-    pub(super) spans: Vec<Range<usize>>,
-    /// Columns of the buffers of a chunk.
-    chunk: usize,
-}
-
-impl Cut {
-    /// The layout of a strand's part of a chunk.
-    pub(super) fn layout(&self, span: &Range<usize>) -> Layout {
-        if self.spans.len() == 1 { self.of_strand } else { chunk_layout(span, self.chunk) }
-    }
-
-    /// The elements of a strand's part of a chunk in streams of width `d`.
-    pub(super) fn elements(&self, strand: usize, span: &Range<usize>, d: usize) -> Range<usize> {
-        let start = (strand * self.of_strand.columns() + span.start) * d;
-        start..start + self.layout(span).used() * d
-    }
 }
 
 /// What is computed behind the last layer.
@@ -164,7 +142,7 @@ impl<T: Real> Trainer<T> {
             _ => of_strand.columns(),
         };
         let cut = Cut { of_strand, spans: spans(len, chunk), chunk };
-        self.shelves.divide(&self.executor.device, self.need(&cut))?;
+        self.shelves.divide(&self.executor.device, cut.need(&self.executor))?;
         let ids = self.executor.upload(&sequences[group.clone()], &(0..len), of_strand)?;
         let Some(mut kept) = self.forward(&ids, &cut, meter)? else { return Ok(ControlFlow::Break(())) };
         let mut d_streams = objective.d_streams(self, group, &cut, &kept.streams)?;
@@ -194,23 +172,6 @@ impl<T: Real> Trainer<T> {
             }
         }
         Ok(Some(kept))
-    }
-
-    /// What a sequence takes that is taken in chunks; sequences that go together have their inputs on the device.
-    fn need(&self, cut: &Cut) -> Option<Need> {
-        let config = &self.executor.config;
-        let elements = (self.executor.strands() * cut.of_strand.columns() * config.d_model) as u64;
-        let of_elements = |size: usize| Device::bytes_of_buffer(size as u64 * elements);
-        let (stream, input) = (of_elements(size_of::<f32>()), of_elements(size_of::<T>()));
-        let branches = self.executor.weights.layers.first()?.branches.len();
-        // The outputs of the branch that walks against the others, of a strand.
-        let opposing = (branches - 1) * cut.of_strand.columns() * config.mixer.d_inner() * size_of::<T>();
-        let forward = stream + opposing as u64;
-        // Of streams and their gradients behind the last layer; of those, in both types, and what was put away.
-        let backward = (2 * stream).max(stream + 2 * input);
-        let chunk = (cut.chunk * Adjoints::<T>::bytes_per_column(config)) as u64;
-        let need = Need { layers: config.n_layer, input, rest: forward.max(backward) + chunk };
-        (cut.spans.len() > 1).then_some(need)
     }
 
     fn forward_together(
