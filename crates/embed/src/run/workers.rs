@@ -100,24 +100,34 @@ impl<'a> Workers<'a> {
         let needed = NonZeroUsize::new(first.len()).map_or(NonZeroUsize::MIN, |parts| parts.min(lanes));
         let parts = first.chain(others.flat_map(|batch| parts(batch.into_tasks(), lanes)));
         let ahead = lanes.saturating_mul(PARTS_PER_LANE);
-        let embed = |tasks: Vec<Task>, scratch: &mut Scratch<f32>| {
+        let embed = |part: Part, scratch: &mut Scratch<f32>| {
             let mut rows = EmbeddingRows::new(work.layout);
-            tasks.into_iter().try_for_each(|task| work.embed(task, scratch, &mut rows))?;
-            Ok(rows)
+            part.tasks.into_iter().try_for_each(|task| work.embed(task, scratch, &mut rows))?;
+            Ok((rows, part.ends_batch))
         };
         let mut outbox = Outbox { rows: EmbeddingRows::new(work.layout), layout: work.layout, to };
-        let result = self.crew.in_order(needed, ahead, parts, embed, |rows| continued(outbox.append(rows)));
+        // No row waits for those of another batch: a run that is killed has to compute no more again.
+        let result = self.crew.in_order(needed, ahead, parts, embed, |(rows, ends_batch)| {
+            continued(outbox.append(rows))?;
+            if ends_batch { continued(outbox.send()) } else { Ok(()) }
+        });
         continued(outbox.send())?;
         result
     }
 }
 
+/// Tasks of a batch that a lane takes at a time.
+struct Part {
+    tasks: Vec<Task>,
+    ends_batch: bool,
+}
+
 /// A batch's tasks, cut for so many lanes.
-fn parts(tasks: Vec<Task>, lanes: NonZeroUsize) -> impl ExactSizeIterator<Item = Vec<Task>> + Send {
+fn parts(tasks: Vec<Task>, lanes: NonZeroUsize) -> impl ExactSizeIterator<Item = Part> + Send {
     let size = tasks.len().div_ceil(lanes.get() * PARTS_PER_LANE.get()).max(1);
     let count = tasks.len().div_ceil(size);
     let mut tasks = tasks.into_iter();
-    (0..count).map(move |_| tasks.by_ref().take(size).collect())
+    (0..count).map(move |i| Part { tasks: tasks.by_ref().take(size).collect(), ends_batch: i + 1 == count })
 }
 
 fn continued(flow: ControlFlow<()>) -> Result<(), Halt> {

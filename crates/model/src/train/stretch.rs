@@ -233,7 +233,7 @@ impl<B: Backend> WayBack<'_, B> {
         };
         let own: Vec<Vec<B::Scalar>> = d_states.iter().enumerate().map(own).collect();
         let all = course.gather(&own)?;
-        for branch in 0..own.len() {
+        for branch in 0..d_states.len() {
             let direction = self.at.direction(branch);
             let mut after = course.before(direction.opposite());
             after.reverse();

@@ -74,7 +74,7 @@ impl Sequence {
     fn new(case: &str, length: usize, chunk: usize) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(case);
         let id = |t: usize| (3 + (t * t + t / 5) % 5) as u8;
-        let label = |t: usize| if t % 3 == 0 && 4 * t >= length { id(t + 1) } else { IGNORED };
+        let label = |t: usize| if t.is_multiple_of(3) && 4 * t >= length { id(t + 1) } else { IGNORED };
         Self {
             checkpoint: Checkpoint::load(folder).unwrap(),
             ids: (0..length).map(id).collect(),
