@@ -192,7 +192,10 @@ impl Plan {
         if at_once > 1 && state + one + 2 * (state / 3) + passing <= available {
             return format!("--threads {} would fit", self.fitting_threads(available, one));
         }
-        format!("the windows are too long: set --length (data.length or data.stages) below {longest}")
+        format!(
+            "the windows are too long: let more processes own each together (--context-ranks), or set --length \
+             (data.length or data.stages) below {longest}"
+        )
     }
 
     /// The most threads whose windows fit, where those of one do.
