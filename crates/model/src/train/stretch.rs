@@ -302,7 +302,7 @@ fn told<S: Scalar>(elapsed: &[f64], state: &[S]) -> Vec<S> {
 }
 
 /// Indices of chunks in a direction.
-fn in_order(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
+pub(super) fn in_order(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
     (0..chunks).map(move |i| match direction {
         Direction::Forward => i,
         Direction::Reverse => chunks - 1 - i,
