@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use longstrand_kernels::{Backend, Direction, Rows, Write};
 
-use super::stretch::{StretchAt, WayBack};
+use super::stretch::{StretchAt, WayBack, in_order};
 use super::{BackwardPlace, Course, Gradients, TrainScratch, Trainee};
 use crate::encode::Sweep;
 use crate::layer::backward::Passage;
@@ -137,7 +137,7 @@ impl<B: Backend> Trainee<B> {
         };
         for branches in together(layer, spans.len()) {
             let direction = layer.directions(backwards).nth(branches.start).expect("a branch of the layer");
-            for i in against(direction, spans.len()) {
+            for i in in_order(direction.opposite(), spans.len()) {
                 let elements = spans[i].start * layer.width()..spans[i].end * layer.width();
                 let passage = Passage {
                     chunk: Chunk { start: spans[i].start as u64, backwards },
@@ -200,12 +200,4 @@ fn way_back<B: Backend>(layer: &Layer<B>, branches: &Range<usize>, span: &Range<
 /// Positions of all chunks together.
 fn length(spans: &[Range<usize>]) -> usize {
     spans.last().map_or(0, |span| span.end)
-}
-
-/// Indices of chunks against a direction.
-fn against(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
-    (0..chunks).map(move |i| match direction {
-        Direction::Forward => chunks - 1 - i,
-        Direction::Reverse => i,
-    })
 }

@@ -233,8 +233,8 @@ impl<B: Backend> WayBack<'_, B> {
         };
         let own: Vec<Vec<B::Scalar>> = d_states.iter().enumerate().map(own).collect();
         let all = course.gather(&own)?;
-        for branch in 0..d_states.len() {
-            let direction = self.at.direction(branch);
+        let layer = self.at.layer;
+        for (branch, direction) in layer.directions(self.at.backwards).enumerate() {
             let mut after = course.before(direction.opposite());
             after.reverse();
             let rows = self.at.border(branch, direction.opposite());
@@ -242,10 +242,10 @@ impl<B: Backend> WayBack<'_, B> {
                 continue;
             }
             let of_ranks = after.iter().map(|&rank| &all[rank][branch][..]);
-            let d_columns = add_columns(rows.len(), self.at.layer.columns_before(branch), direction, of_ranks);
+            let d_columns = add_columns(rows.len(), layer.columns_before(branch), direction, of_ranks);
             let residual = self.input.part(&rows, self.widened);
             let d_in = &mut d_in[self.at.elements(&rows)];
-            self.at.layer.columns_backward(self.transposed, place, branch, (residual, &d_columns), d_in, gradient);
+            layer.columns_backward(self.transposed, place, branch, (residual, &d_columns), d_in, gradient);
         }
         ControlFlow::Continue(())
     }
@@ -302,7 +302,7 @@ fn told<S: Scalar>(elapsed: &[f64], state: &[S]) -> Vec<S> {
 }
 
 /// Indices of chunks in a direction.
-fn in_order(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
+pub(super) fn in_order(direction: Direction, chunks: usize) -> impl Iterator<Item = usize> {
     (0..chunks).map(move |i| match direction {
         Direction::Forward => i,
         Direction::Reverse => chunks - 1 - i,

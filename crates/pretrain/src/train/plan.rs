@@ -115,7 +115,7 @@ impl Plan {
         available_memory: Option<u64>,
     ) -> Result<Self, TrainError> {
         let lengths = settings.lengths()?;
-        let context = check_context(settings.run.context_ranks, ranks, lengths.shortest(), processor)?;
+        let context = check_context(settings.run.context_ranks, ranks, lengths.shortest(), processor.is_host())?;
         let division = |from_step: u64, length: u64| {
             let windows = (settings.run.tokens / length) as u32;
             (from_step, Division { context, ..Division::new(windows, length) })
@@ -192,7 +192,10 @@ impl Plan {
         if at_once > 1 && state + one + 2 * (state / 3) + passing <= available {
             return format!("--threads {} would fit", self.fitting_threads(available, one));
         }
-        format!("the windows are too long: set --length (data.length or data.stages) below {longest}")
+        format!(
+            "the windows are too long: let more processes own each together (--context-ranks), or set --length \
+             (data.length or data.stages) below {longest}"
+        )
     }
 
     /// The most threads whose windows fit, where those of one do.
@@ -204,15 +207,10 @@ impl Plan {
 }
 
 /// How many ranks own a window together.
-fn check_context(
-    context: u64,
-    ranks: usize,
-    shortest: u64,
-    processor: &TrainingProcessor,
-) -> Result<usize, TrainError> {
+fn check_context(context: u64, ranks: usize, shortest: u64, is_on_host: bool) -> Result<usize, TrainError> {
     let expected = match context {
         1 => return Ok(1),
-        _ if !processor.is_host() => "1, as GPUs train on whole windows".into(),
+        _ if !is_on_host => "1, as GPUs train on whole windows".into(),
         _ if context == 0 || !(ranks as u64).is_multiple_of(context) => format!("a divisor of the {ranks} ranks"),
         _ if context > shortest => format!("at most the {shortest} bases of a window"),
         _ => return Ok(context as usize),
@@ -333,6 +331,12 @@ mod tests {
             let message = of_ranks(ranks, &flags(context), 2, None).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
+        assert!(check_context(1, 3, 1, false).is_ok());
+        let message = check_context(2, 2, 64, false).unwrap_err().to_string();
+        assert!(
+            message.ends_with("--context-ranks): expected 1, as GPUs train on whole windows, found 2"),
+            "{message}"
+        );
         let short = [Flag::new("data.length", 2), Flag::new("run.context_ranks", 4)];
         let message = of_ranks(4, &short, 2, None).unwrap_err().to_string();
         assert!(message.contains("--context-ranks): expected at most the 2 bases of a window, found 4"), "{message}");
