@@ -33,23 +33,18 @@ fn number(plan: &Value, pointer: &str) -> f64 {
     plan.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {plan:#}"))
 }
 
-/// Runs a line and holds its peak, in bytes, and its seconds to what its plan foresees.
+/// Runs a line and holds its peak and its output, in bytes, to what its plan foresees.
 #[track_caller]
 fn holds(command: &str, input: &Path, line: &str, output: &Path) {
     let line = format!("{line} -@ 2 --device cpu -o {}", output.display());
     let foreseen = plan("", command, input, &line);
     assert!(!output.exists(), "a plan writes nothing");
-    let began = std::time::Instant::now();
     let (finished, peak) = longstrand().arg(command).arg(input).args(&line).arg("-q").start().finish_with_peak();
-    let seconds = began.elapsed().as_secs_f64();
     assert_eq!(finished.code, Some(0), "{finished}");
     let of_memory = peak as f64 / number(&foreseen, "/memory/bytes");
     assert!((0.8..1.2).contains(&of_memory), "{command} {line}: {of_memory} of the memory in {foreseen:#}");
-    // Other work on the machine comes and goes; docs/plan.md has what was found on a quiet one.
-    let of_time = seconds / number(&foreseen, "/time/seconds");
-    assert!((0.2..5.0).contains(&of_time), "{command} {line}: {of_time} of the time in {foreseen:#}");
     let written: u64 = output.metadata().map_or(0, |file| file.len());
-    assert!(written as f64 <= number(&foreseen, "/disk/bytes") + 65_536.0, "{written} bytes: {foreseen:#}");
+    assert!(written as f64 <= number(&foreseen, "/disk/bytes"), "{written} bytes: {foreseen:#}");
 }
 
 #[test]
@@ -99,7 +94,7 @@ fn the_work_is_counted_without_computing_it() {
     let (bases, windows) = (230_218.0 + 2_048.0, 227.0);
     assert_eq!((number(&all, "/work/bases"), number(&all, "/work/windows")), (bases, windows));
     assert_eq!(number(&all, "/work/rows"), windows);
-    assert!(all["measured"].is_null() && all["memory"]["device_bytes"].is_null());
+    assert!(all["measured"].is_null() && all["memory"].get("device_bytes").is_none());
     assert_eq!((all["command"].as_str(), all["shard"].as_str()), (Some("embed"), Some("1/1")));
     let seconds = number(&all, "/time/divided_seconds");
     assert!((seconds / (bases / 1000.0) - 1.0).abs() < 0.01, "{seconds}");
@@ -200,6 +195,31 @@ fn shards_and_requests_follow_the_time() {
     assert_eq!(number(&asked, "/request/minutes"), minutes);
     assert_eq!(number(&asked, "/request/memory_mb"), (number(&asked, "/memory/bytes") / 1e6).ceil());
     assert!(number(&eight, "/request/minutes") > minutes && number(&eight, "/request/memory_mb") > 0.0);
+}
+
+#[test]
+fn shards_of_a_plain_gzip_hold_the_genome() {
+    let folder = tempfile::tempdir().unwrap();
+    let genome = folder.path().join("genome.fa.gz");
+    let zipped = format!("gzip -dc {} | gzip -1n > {}", data(YEAST).display(), genome.display());
+    assert!(std::process::Command::new("sh").args(["-c", &zipped]).status().unwrap().success());
+    let of = |options: &str| plan(&format!("--rate 1e6 {options}"), "embed", &genome, "--device cpu -o out.parquet");
+    let (whole, shards) = (of("--shards 1"), of("--shards 4"));
+    // 12,071,326 bases, four in a byte.
+    assert!(whole["memory"]["parts"].get("genome").is_none(), "{whole:#}");
+    let held = number(&shards, "/memory/parts/genome");
+    assert!((3_017_832.0..3_400_000.0).contains(&held), "{held}");
+    assert!(number(&shards, "/time/fixed_seconds") > number(&whole, "/time/reading_seconds"), "{whole:#} {shards:#}");
+}
+
+#[test]
+fn a_shard_without_windows_has_nothing_to_do() {
+    let line = "--region I:1-1024 --window 1024 --shard 1/4 --device cpu -o out.parquet";
+    let shards: Vec<Value> =
+        (1..=4).map(|shard| plan("", "embed", &data(YEAST), &line.replace("1/4", &format!("{shard}/4")))).collect();
+    let empty: Vec<_> = shards.iter().filter(|shard| number(shard, "/work/windows") == 0.0).collect();
+    assert_eq!(empty.len(), 3);
+    assert!(empty.iter().all(|shard| shard["measured"].is_null() && number(shard, "/time/divided_seconds") == 0.0));
 }
 
 #[test]

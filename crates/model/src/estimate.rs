@@ -20,8 +20,21 @@ pub struct Estimate {
     pub disk: u64,
     /// Seconds.
     pub time: Time,
-    /// How the time was found; none where the rate was given.
+    /// How the time was found; none where the rate was given, and where there is nothing to compute.
     pub pace: Option<Pace>,
+    /// What is otherwise where the run is cut into shards, if anything is.
+    pub in_shard: Option<InShard>,
+}
+
+/// What is otherwise in a shard than in a run that is not cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InShard {
+    /// Bytes that are held beside the others, by what they are for.
+    pub memory: Vec<(&'static str, u64)>,
+    /// Seconds more until there is something to compute.
+    pub fixed: f64,
+    /// Seconds of reading, in the place of those of the whole.
+    pub reading: f64,
 }
 
 /// Bytes of memory, by what they are for.
@@ -40,6 +53,8 @@ pub struct Time {
     pub fixed: f64,
     /// What shards divide among them.
     pub divided: f64,
+    /// Until all of an input is read that cannot be divided, while others compute.
+    pub reading: f64,
 }
 
 /// How fast work went.
@@ -51,6 +66,17 @@ pub struct Pace {
     pub length: u64,
     /// Seconds that it took.
     pub seconds: f64,
+}
+
+impl Estimate {
+    /// That of a run which is cut into shards.
+    pub fn in_shard(mut self) -> Self {
+        if let Some(InShard { memory, fixed, reading }) = self.in_shard.take() {
+            self.memory = self.memory.map(|all| all.and(&memory));
+            self.time = Time { fixed: self.time.fixed + fixed, reading, ..self.time };
+        }
+        self
+    }
 }
 
 impl Memory {
@@ -79,7 +105,12 @@ impl Memory {
 impl Time {
     /// All of it.
     pub fn total(&self) -> f64 {
-        self.fixed + self.divided
+        self.of_part(1.0)
+    }
+
+    /// What a shard takes that has such a part of what is divided.
+    pub fn of_part(&self, part: f64) -> f64 {
+        self.fixed + (part * self.divided).max(self.reading)
     }
 }
 
@@ -90,12 +121,21 @@ impl Pace {
     }
 }
 
+/// Seconds for so many tokens at the rate that was given, or else at the pace that was found; without either there is nothing to
+/// compute.
+pub fn seconds(tokens: u64, rate: Option<f64>, pace: Option<&Pace>) -> f64 {
+    rate.or(pace.map(Pace::rate)).map_or(0.0, |rate| tokens as f64 / rate)
+}
+
 /// Bytes that `/proc/self/status` gives: `VmRSS` what this process holds, `VmHWM` the most it has held.
-pub fn resident(field: &str) -> Option<u64> {
+fn resident(field: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     Some(value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
+
+/// Bytes of a table's schema, footer and provenance, and of a header, at most.
+pub const FRAME_BYTES: u64 = 64 << 10;
 
 /// Bytes of the program that a run comes to and a plan does not, and of its threads.
 const UNTOUCHED: u64 = 4 << 20;
@@ -158,6 +198,31 @@ mod tests {
         });
         assert!(matches!(slow, Ok((3, _))), "{slow:?}");
         assert_eq!(time(1, 1, |_| Err(7)), Err(7));
+    }
+
+    #[test]
+    fn a_shard_reads_and_holds_what_cannot_be_divided() {
+        let whole = Estimate {
+            work: Vec::new(),
+            pieces: 10,
+            memory: Some(Memory { before: 0, parts: vec![("process", 5)] }),
+            disk: 0,
+            time: Time { fixed: 1.0, divided: 100.0, reading: 20.0 },
+            pace: None,
+            in_shard: Some(InShard { memory: vec![("genome", 7)], fixed: 4.0, reading: 15.0 }),
+        };
+        assert_eq!((whole.time.total(), whole.time.of_part(0.1)), (101.0, 21.0));
+        let shard = whole.in_shard();
+        assert_eq!(shard.memory.as_ref().map(Memory::total), Some(12));
+        assert_eq!((shard.time.of_part(0.5), shard.time.of_part(0.1)), (55.0, 20.0));
+        assert_eq!(shard.clone().in_shard(), shard);
+    }
+
+    #[test]
+    fn a_rate_that_is_given_goes_before_one_that_is_found() {
+        let pace = Pace { tokens: 100, length: 10, seconds: 2.0 };
+        assert_eq!(seconds(1_000, Some(10.0), Some(&pace)), 100.0);
+        assert_eq!((seconds(1_000, None, Some(&pace)), seconds(0, None, None)), (20.0, 0.0));
     }
 
     #[test]

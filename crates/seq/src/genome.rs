@@ -31,6 +31,7 @@ use std::{
 
 pub(crate) use base::first_foreign;
 pub use fai::{IndexError, IndexErrorKind};
+pub use packed::packed_bytes;
 pub use slice::{SliceError, SliceErrorKind};
 pub use stream::{FastaError, FastaErrorKind, FastaStream};
 pub use two_bit::{TwoBitError, TwoBitErrorKind};

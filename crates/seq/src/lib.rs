@@ -34,7 +34,7 @@ pub mod window;
 pub use choice::ParseChoiceError;
 pub use contig::{Contig, Contigs};
 pub use error::Error;
-pub use genome::{FastaStream, Genome, GenomeOptions};
+pub use genome::{FastaStream, Genome, GenomeOptions, packed_bytes};
 pub use input::{Compression, Input, InputKind};
 pub use region::Interval;
 pub use strand::Strand;

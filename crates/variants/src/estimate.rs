@@ -6,7 +6,7 @@ mod work;
 use std::time::Instant;
 
 use longstrand_model::Watch;
-use longstrand_model::estimate::{Estimate, Memory, Pace, Time};
+use longstrand_model::estimate::{self, Estimate, Memory, Time};
 use longstrand_seq::digest;
 use longstrand_seq::input::is_stream;
 use longstrand_seq::variant::survey;
@@ -67,7 +67,7 @@ impl Plan {
         let Found { work, first, largest, disk, counting, reading } = self.find(watch)?;
         let memory = memory.map(|memory| memory.and(&self.parts(&work, largest)));
         let pace = if rate.is_some() { None } else { pace::of(&mut self.scorer, &first)? };
-        let seconds = rate.or(pace.as_ref().map(Pace::rate)).map_or(0.0, |rate| work.tokens as f64 / rate);
+        let seconds = estimate::seconds(work.tokens, rate, pace.as_ref());
         let files: Vec<_> = files.iter().map(|path| path.as_path()).collect();
         let digests =
             digest::seconds(&files).map_err(|error| ScoreError::Digest { path: error.path, source: error.source })?;
@@ -81,8 +81,9 @@ impl Plan {
             pieces: work.records,
             memory,
             disk,
-            time: Time { fixed: digests + counting, divided: reading + seconds },
+            time: Time { fixed: digests + counting, divided: reading + seconds, reading: 0.0 },
             pace,
+            in_shard: None,
         })
     }
 
@@ -114,6 +115,7 @@ impl Plan {
                 found.first = group.alleles;
             }
         }
+        found.disk += outputs.into_iter().filter(|is_wanted| *is_wanted).count() as u64 * estimate::FRAME_BYTES;
         found.reading = began.elapsed().as_secs_f64() - counting;
         Ok(found)
     }

@@ -204,7 +204,10 @@ pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option
     let destination = options.output.destination();
     let told = |error| told(error, &destination);
     let chosen = options.model.processor(&checkpoint)?;
-    let plan = Plan::new(options.job(general), &checkpoint, chosen.processor.clone()).map_err(told)?;
+    let mut job = options.job(general);
+    // The memory of a machine that only plans does not matter.
+    job.compute.available_memory = None;
+    let plan = Plan::new(job, &checkpoint, chosen.processor.clone()).map_err(told)?;
     let (opening, threads) = (began.elapsed().as_secs_f64(), plan.threads());
     Ok(plan::Run {
         command: "embed",
@@ -213,6 +216,7 @@ pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option
         shard: Some(options.windows.shard),
         opening,
         estimate: plan.estimate(rate).map_err(told)?,
+        is_told: false,
     })
 }
 

@@ -95,6 +95,8 @@ pub(super) struct Run {
     pub(super) opening: f64,
     /// What it is going to take.
     pub(super) estimate: Estimate,
+    /// Whether another process of the same run tells the plan.
+    pub(super) is_told: bool,
 }
 
 /// Says what a command is going to take.
@@ -110,8 +112,15 @@ pub fn run(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
         Planned::Score(options) => score::estimate(options, general, rate)?,
         Planned::Pretrain(options) => pretrain::estimate(options, general, rate)?,
     };
+    if run.is_told {
+        return Ok(());
+    }
     run.estimate.time.fixed += run.opening;
-    let request = Request::of(&run, &options.request);
+    let shards = request::shards(&run, &options.request)?;
+    if shards.is_some_and(|shards| shards > 1) {
+        run.estimate = run.estimate.in_shard();
+    }
+    let request = Request::of(&run, shards, &options.request);
     let text = match options.request.json {
         true => format!("{:#}\n", shown::json(&run, &request)),
         false => shown::table(&run, &request),

@@ -156,7 +156,8 @@ pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option
         Processor::Cuda(gpus) => gpus.first().name().to_owned(),
     };
     let (_, estimate) = job.estimate(world.size, rate).map_err(|error| told(error, &world))?;
-    Ok(plan::Run { command: "pretrain", device, threads: job.threads, shard: None, opening: 0.0, estimate })
+    let (threads, is_told) = (job.threads, world.rank > 0);
+    Ok(plan::Run { command: "pretrain", device, threads, shard: None, opening: 0.0, estimate, is_told })
 }
 
 fn train(options: Options, world: &World, general: &GeneralOptions) -> anyhow::Result<()> {

@@ -149,6 +149,7 @@ pub(super) fn estimate(options: &Options, general: &GeneralOptions, rate: Option
         shard: Some(options.records.shard),
         opening: began.elapsed().as_secs_f64(),
         estimate: plan.estimate(rate, &Unwatched).map_err(told)?,
+        is_told: false,
     })
 }
 

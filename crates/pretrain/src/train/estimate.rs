@@ -53,10 +53,8 @@ impl Pretraining {
             Some(_) => None,
             None => Some(Paces::take(&mut prepared, &work, plan.threads.get() as u64)?),
         };
-        let seconds = match (&paces, rate) {
-            (Some(paces), _) => paces.seconds(&work),
-            (None, rate) => (work.tokens + work.validated) as f64 / rate.unwrap_or(f64::NAN),
-        };
+        let at_rate = || estimate::seconds(work.tokens + work.validated, rate, None);
+        let seconds = paces.as_ref().map_or_else(at_rate, |paces| paces.seconds(&work));
         let estimate = Estimate {
             work: vec![
                 ("steps", work.steps),
@@ -67,8 +65,9 @@ impl Pretraining {
             pieces: 1,
             memory,
             disk: disk(&settings, plan.parameters),
-            time: Time { fixed: opening + digests, divided: seconds },
+            time: Time { fixed: opening + digests, divided: seconds, reading: 0.0 },
             pace: paces.map(|paces| paces.step),
+            in_shard: None,
         };
         Ok((plan, estimate))
     }

@@ -2,7 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Opened, Storage, runs::Runs, stream::FastaStream, two_bit::unpack};
+use super::{
+    Opened, Storage,
+    runs::{Run, Runs},
+    stream::FastaStream,
+    two_bit::unpack,
+};
 use crate::{contig::Contig, error::Error};
 
 /// Reads a stream whole.
@@ -20,6 +25,12 @@ pub(super) fn open(mut stream: FastaStream, notice: &str) -> Result<Opened, Erro
     }
     let notice = Some(format!("{}: {notice}", stream.path().display()));
     Ok(Opened { records, storage: Box::new(Packed(sequences)), notice })
+}
+
+/// Bytes that a genome takes which was read whole, by its bases and its runs of lower-case ones. Other codes than A, C, G and T
+/// are few.
+pub fn packed_bytes(bases: u64, runs: u64) -> u64 {
+    bases.div_ceil(4) + runs * size_of::<Run<()>>() as u64
 }
 
 struct Packed(Vec<Sequence>);

@@ -33,6 +33,11 @@ impl SoftMask {
         self.0.iter().map(|run| run.end - run.start).sum()
     }
 
+    /// How many runs reach into a part of the window; 0-based, half-open.
+    pub fn runs_in(&self, part: &Range<u64>) -> u64 {
+        self.0.iter().filter(|run| run.end > part.start && run.start < part.end).count() as u64
+    }
+
     /// How many of them lie in a part of the window; 0-based, half-open.
     pub fn count_in(&self, part: &Range<u64>) -> u64 {
         let first = self.0.partition_point(|run| run.end <= part.start);
@@ -49,6 +54,8 @@ mod tests {
     fn runs_are_those_of_lower_case() {
         assert_eq!(SoftMask::of(b"acGTnNt"), SoftMask(vec![0..2, 4..5, 6..7]));
         assert_eq!(SoftMask::of(b"ACGT"), SoftMask::default());
+        let mask = SoftMask::of(b"acGTnNt");
+        assert_eq!([0..7, 1..5, 2..4, 6..7].map(|part| mask.runs_in(&part)), [3, 2, 0, 1]);
         assert_eq!(SoftMask::of(b""), SoftMask::default());
     }
 

@@ -19,7 +19,10 @@ workflow GENOME_EMBEDDINGS {
 
     // What a shard asks for goes with it: conf/base.config reads it.
     ch_shards = ch_input.join(LONGSTRAND_PLAN_EMBED.out.json).flatMap { meta, input, index, bed, json ->
-        def planned = meta + [request: new groovy.json.JsonSlurper().parse(json).request]
+        def found = new groovy.json.JsonSlurper().parse(json).request
+        // In coarse steps: a plan that is made again differs a little, and must not make a resumed run compute again.
+        def up = { number, step -> number == null ? null : step * Math.max(1, (number + step - 1).intdiv(step)) }
+        def planned = meta + [request: [memory_mb: up(found.memory_mb, 512), minutes: up(found.minutes, 10)]]
         (1..val_shards).collect { shard -> [planned, input, index, bed, "${shard}/${val_shards}"] }
     }
     LONGSTRAND_EMBED(ch_shards, ch_fasta, ch_model)

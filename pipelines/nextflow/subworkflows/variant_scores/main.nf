@@ -21,7 +21,10 @@ workflow VARIANT_SCORES {
 
     // What a shard asks for goes with it: conf/base.config reads it.
     ch_shards = ch_variants.join(LONGSTRAND_PLAN_SCORE.out.json).flatMap { meta, variants, index, json ->
-        def planned = meta + [request: new groovy.json.JsonSlurper().parse(json).request]
+        def found = new groovy.json.JsonSlurper().parse(json).request
+        // In coarse steps: a plan that is made again differs a little, and must not make a resumed run compute again.
+        def up = { number, step -> number == null ? null : step * Math.max(1, (number + step - 1).intdiv(step)) }
+        def planned = meta + [request: [memory_mb: up(found.memory_mb, 512), minutes: up(found.minutes, 10)]]
         (1..val_shards).collect { shard -> [planned, variants, index, "${shard}/${val_shards}"] }
     }
     LONGSTRAND_SCORE(ch_shards, ch_fasta, ch_model)

@@ -53,10 +53,11 @@ def planned(plan):
 
 
 def memory(wildcards, input, attempt):
-    megabytes = config["mem_mb"] or planned(input.plan)["memory_mb"]
-    return max(512, megabytes) * attempt
+    # Where no system says what a process holds, memory is not known.
+    megabytes = config["mem_mb"] or max(512, planned(input.plan)["memory_mb"] or 12000)
+    return megabytes * attempt
 
 
 def runtime(wildcards, input, attempt):
-    minutes = config["runtime"] or planned(input.plan)["minutes"]
-    return max(10, minutes) * attempt
+    minutes = config["runtime"] or max(10, planned(input.plan)["minutes"])
+    return minutes * attempt

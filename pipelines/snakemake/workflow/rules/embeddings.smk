@@ -7,7 +7,7 @@ rule plan_embed:
         "logs/plan/{sample}.embed.log",
     threads: config["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
         runtime=60,
         gpu=config["gpus"],
     params:

@@ -7,7 +7,7 @@ rule plan_score:
         "logs/plan/{sample}.score.log",
     threads: config["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
         runtime=60,
         gpu=config["gpus"],
     params:

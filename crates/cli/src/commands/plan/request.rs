@@ -1,6 +1,8 @@
 //! What to ask a scheduler for.
 
+use super::shown::duration;
 use super::{RequestArgs, Run};
+use crate::failure::Usage;
 
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3_600.0;
@@ -19,19 +21,38 @@ pub(super) struct Request {
     pub(super) minutes: u64,
 }
 
+/// Into how many shards to cut the whole of which a run is a part; none where it cannot be divided.
+///
+/// # Errors
+///
+/// - What every shard does takes longer than a shard may.
+pub(super) fn shards(run: &Run, asked: &RequestArgs) -> Result<Option<u64>, Usage> {
+    let Some(of) = run.shard else { return Ok(None) };
+    if let Some(shards) = asked.shards {
+        return Ok(Some(shards.get()));
+    }
+    let (most, pieces) = (asked.hours_per_shard * HOUR, run.estimate.pieces);
+    if run.estimate.time.total() <= most || pieces <= 1 {
+        return Ok(Some(of.count()));
+    }
+    let time = run.estimate.clone().in_shard().time;
+    let least = time.of_part(0.0);
+    if least >= most {
+        let (hours, least) = (asked.hours_per_shard, duration(least));
+        return Err(Usage(format!(
+            "--hours-per-shard {hours}: expected more, for each shard takes {least} before it computes or to read its input"
+        )));
+    }
+    let fitting = (most - time.fixed) / time.divided * pieces as f64;
+    Ok(Some(of.count() * pieces.div_ceil((fitting as u64).max(1))))
+}
+
 impl Request {
-    pub(super) fn of(run: &Run, asked: &RequestArgs) -> Self {
-        let (time, pieces) = (run.estimate.time, run.estimate.pieces.max(1));
-        // Shards of the whole of which the run is a part.
-        let shards = run.shard.map(|of| match asked.shards {
-            Some(shards) => shards.get(),
-            None => {
-                let fitting = (asked.hours_per_shard * HOUR - time.fixed) / time.divided * pieces as f64;
-                of.count() * pieces.div_ceil((fitting as u64).max(1))
-            }
-        });
+    /// What one of so many shards asks for, of an estimate that is in such a shard's place.
+    pub(super) fn of(run: &Run, shards: Option<u64>, asked: &RequestArgs) -> Self {
+        let pieces = run.estimate.pieces.max(1);
         let own = run.shard.zip(shards).map_or(pieces, |(of, shards)| (pieces * of.count()).div_ceil(shards));
-        let seconds = time.fixed + own as f64 / pieces as f64 * time.divided;
+        let seconds = run.estimate.time.of_part(own as f64 / pieces as f64);
         let memory = run.estimate.memory.as_ref().map(|memory| memory.total() as f64 * (1.0 + asked.memory_margin));
         Self {
             shards,
@@ -46,7 +67,7 @@ impl Request {
 mod tests {
     use std::num::{NonZeroU64, NonZeroUsize};
 
-    use longstrand_model::estimate::{Estimate, Time};
+    use longstrand_model::estimate::{Estimate, InShard, Time};
     use longstrand_seq::window::Shard;
 
     use super::*;
@@ -55,28 +76,36 @@ mod tests {
         of(36_000, shard, shards)
     }
 
-    /// Of a run of ten minutes and ten hours, the latter for so many pieces.
-    fn of(pieces: u64, shard: Option<&str>, shards: Option<u64>) -> Request {
+    /// A run of ten minutes and ten hours, the latter for so many pieces.
+    fn run(pieces: u64, shard: Option<&str>) -> Run {
         let estimate = Estimate {
             work: Vec::new(),
             pieces,
             memory: None,
             disk: 0,
-            time: Time { fixed: 600.0, divided: 10.0 * HOUR },
+            time: Time { fixed: 600.0, divided: 10.0 * HOUR, reading: 0.0 },
             pace: None,
+            in_shard: None,
         };
         let shard = shard.map(|shard| shard.parse::<Shard>().unwrap());
-        let threads = NonZeroUsize::MIN;
-        let run = Run { command: "embed", device: "CPU".into(), threads, shard, opening: 0.0, estimate };
-        let asked = RequestArgs {
+        let (device, threads) = ("CPU".into(), NonZeroUsize::MIN);
+        Run { command: "embed", device, threads, shard, opening: 0.0, estimate, is_told: false }
+    }
+
+    fn asked(hours_per_shard: f64, shards: Option<u64>) -> RequestArgs {
+        RequestArgs {
             json: false,
             rate: None,
-            hours_per_shard: 1.0,
+            hours_per_shard,
             shards: shards.and_then(NonZeroU64::new),
             memory_margin: 0.25,
             time_margin: 0.5,
-        };
-        Request::of(&run, &asked)
+        }
+    }
+
+    fn of(pieces: u64, shard: Option<&str>, shards: Option<u64>) -> Request {
+        let (run, asked) = (run(pieces, shard), asked(1.0, shards));
+        Request::of(&run, super::shards(&run, &asked).unwrap(), &asked)
     }
 
     #[test]
@@ -106,5 +135,28 @@ mod tests {
         assert_eq!(of(2, Some("1/1"), Some(3)).seconds, 600.0 + 5.0 * HOUR);
         assert_eq!(of(5, Some("1/1"), Some(4)).seconds, 600.0 + 4.0 * HOUR);
         assert_eq!(of(0, Some("1/1"), None).shards, Some(1));
+    }
+
+    #[test]
+    fn a_shard_may_take_longer_than_what_each_does() {
+        let tenth = asked(0.1, None);
+        let refused = shards(&run(36_000, Some("1/1")), &tenth).unwrap_err().to_string();
+        assert!(refused.contains("each shard takes 10 min 0 s before it computes"), "{refused}");
+        // What cannot be cut takes as long as it does, and a number of shards that is told is taken.
+        assert_eq!(shards(&run(1, Some("1/1")), &tenth).unwrap(), Some(1));
+        assert_eq!(shards(&run(36_000, Some("1/1")), &asked(0.1, Some(3))).unwrap(), Some(3));
+    }
+
+    #[test]
+    fn what_every_shard_reads_is_not_divided() {
+        let mut run = run(36_000, Some("1/1"));
+        run.estimate.in_shard = Some(InShard { memory: Vec::new(), fixed: 1_200.0, reading: 1_200.0 });
+        let asked = asked(1.0, None);
+        let found = shards(&run, &asked).unwrap();
+        assert_eq!(found, Some(20));
+        run.estimate = run.estimate.in_shard();
+        // Half an hour before it computes, and no shorter than it reads.
+        assert_eq!(Request::of(&run, found, &asked).seconds, HOUR);
+        assert_eq!(Request::of(&run, Some(1_000), &asked).seconds, 1_800.0 + 1_200.0);
     }
 }

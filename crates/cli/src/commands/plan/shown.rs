@@ -23,13 +23,13 @@ pub(super) fn json(run: &Run, request: &Request) -> Value {
             "bytes": memory.map(longstrand_model::estimate::Memory::total),
             "parts": memory.map(|memory| parts(memory.parts())),
             "available_bytes": Memory::detect().map(|memory| memory.available),
-            "device_bytes": null,
         },
         "disk": { "bytes": estimate.disk, "is": "at most, before compression" },
         "time": {
             "seconds": estimate.time.total(),
             "fixed_seconds": estimate.time.fixed,
             "divided_seconds": estimate.time.divided,
+            "reading_seconds": estimate.time.reading,
         },
         "measured": estimate.pace.map(|pace| json!({
             "tokens": pace.tokens,
@@ -66,6 +66,9 @@ pub(super) fn table(run: &Run, request: &Request) -> String {
         ("", format!("{} to begin and to end", duration(estimate.time.fixed))),
         ("", format!("{} to compute", duration(estimate.time.divided))),
     ]);
+    if estimate.time.reading > 0.0 {
+        rows.push(("", format!("{} to read meanwhile", duration(estimate.time.reading))));
+    }
     rows.extend(estimate.pace.map(|pace| {
         let (tokens, length, rate) = (grouped(pace.tokens), grouped(pace.length), grouped(pace.rate() as u64));
         ("measured", format!("{rate} tokens/s: {tokens}, in sequences of {length}, in {:.1} s", pace.seconds))
@@ -84,7 +87,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// Seconds for a reader.
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),
