@@ -161,7 +161,9 @@ impl Generation {
 fn check(checkpoint: &Checkpoint) -> Result<(), GenerateError> {
     let name = &checkpoint.name;
     if !checkpoint.config.is_causal() {
-        return Err(GenerateError::Usage(format!("generate needs a causal model, and {name} reads both ways")));
+        return Err(GenerateError::Usage(format!(
+            "generate needs a causal model, and {name} reads both ways: --model names another, as `longstrand pretrain --preset tiny` makes one"
+        )));
     }
     match checkpoint.config.head {
         Head::LanguageModel { .. } => Ok(()),

@@ -1,5 +1,7 @@
 //! What to ask a scheduler for.
 
+use longstrand_seq::window::Shard;
+
 use super::shown::duration;
 use super::{RequestArgs, Run};
 use crate::failure::Usage;
@@ -26,10 +28,16 @@ pub(super) struct Request {
 /// # Errors
 ///
 /// - What every shard does takes longer than a shard may.
+/// - A number of shards is asked for of what is a shard itself.
 pub(super) fn shards(run: &Run, asked: &RequestArgs) -> Result<Option<u64>, Usage> {
     let Some(of) = run.shard else { return Ok(None) };
     if let Some(shards) = asked.shards {
-        return Ok(Some(shards.get()));
+        return match of == Shard::WHOLE {
+            true => Ok(Some(shards.get())),
+            false => Err(Usage(format!(
+                "--shards {shards} cuts the whole, and --shard {of} is a part of it: expected one of both"
+            ))),
+        };
     }
     let (most, pieces) = (asked.hours_per_shard * HOUR, run.estimate.pieces);
     if run.estimate.time.total() <= most || pieces <= 1 {
