@@ -1,5 +1,7 @@
 //! What to ask a scheduler for.
 
+use std::num::NonZeroU64;
+
 use longstrand_seq::window::Shard;
 
 use super::shown::duration;
@@ -28,15 +30,13 @@ pub(super) struct Request {
 /// # Errors
 ///
 /// - What every shard does takes longer than a shard may.
-/// - A number of shards is asked for of what is a shard itself.
+/// - A number of shards is asked for of what is one of another number.
 pub(super) fn shards(run: &Run, asked: &RequestArgs) -> Result<Option<u64>, Usage> {
     let Some(of) = run.shard else { return Ok(None) };
-    if let Some(shards) = asked.shards {
-        return match of == Shard::WHOLE {
-            true => Ok(Some(shards.get())),
-            false => Err(Usage(format!(
-                "--shards {shards} cuts the whole, and --shard {of} is a part of it: expected one of both"
-            ))),
+    if let Some(shards) = asked.shards.map(NonZeroU64::get) {
+        return match of == Shard::WHOLE || of.count() == shards {
+            true => Ok(Some(shards)),
+            false => Err(Usage(format!("--shard {of} is not of --shards {shards}: expected the same number in both"))),
         };
     }
     let (most, pieces) = (asked.hours_per_shard * HOUR, run.estimate.pieces);
@@ -73,10 +73,9 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use std::num::{NonZeroU64, NonZeroUsize};
+    use std::num::NonZeroUsize;
 
     use longstrand_model::estimate::{Estimate, InShard, Time};
-    use longstrand_seq::window::Shard;
 
     use super::*;
 
@@ -127,6 +126,8 @@ mod tests {
         assert_eq!((found.shards, found.seconds), (Some(4), 600.0 + 2.5 * HOUR));
         // The plan of one of four shards is that of any of them.
         assert_eq!(request(Some("1/4"), Some(4)).seconds, 600.0 + 10.0 * HOUR);
+        let other = super::shards(&run(100, Some("3/4")), &asked(1.0, Some(8))).unwrap_err();
+        assert!(other.0.contains("--shard 3/4 is not of --shards 8"), "{other}");
     }
 
     #[test]
