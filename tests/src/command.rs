@@ -223,6 +223,26 @@ impl Running {
         }
     }
 
+    /// Waits until the program listens for Ctrl-C.
+    ///
+    /// # Panics
+    ///
+    /// When it ends before that, or does not get there.
+    #[cfg(target_os = "linux")]
+    pub fn wait_until_it_listens(&self) {
+        const SIGINT: u64 = 1 << 1;
+        let (status, started) = (format!("/proc/{}/status", self.child.id()), Instant::now());
+        let caught = || {
+            let status = std::fs::read_to_string(&status).expect("the program is there");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it has not ended");
+            u64::from_str_radix(mask.trim(), 16).expect("a mask")
+        };
+        while caught() & SIGINT == 0 {
+            assert!(started.elapsed() < PATIENCE, "{:?} does not listen", self.command.arguments);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Sends a signal, as `INT`.
     pub fn signal(&self, name: &str) {
         let kill = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

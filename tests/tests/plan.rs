@@ -234,6 +234,19 @@ fn a_table_has_the_same_figures() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_signal_ends_a_plan() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let line = "--window 131072 --device cpu -o out.parquet";
+        let running = longstrand().args("plan embed").arg(data(YEAST)).args(line).start();
+        running.wait_until_it_listens();
+        running.signal(signal);
+        let ended = running.finish();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), "longstrand: interrupted\n"), "{ended}");
+    }
+}
+
+#[test]
 fn what_cannot_be_planned_is_refused() {
     let plan = |line: &str| longstrand().arg("plan").args(line);
     plan("embed - -o out.parquet").stdin(data(YEAST)).fails(2, &["-: what a pipe holds is not known beforehand"]);

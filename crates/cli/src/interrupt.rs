@@ -18,6 +18,9 @@ use crate::failure::say;
 /// The exit code of an interrupted run.
 pub const EXIT_CODE: u8 = 130;
 
+/// What is said where the system refuses the handler.
+const REFUSED: &str = "cannot listen for Ctrl-C";
+
 type Cleanup = Box<dyn Fn() + Send>;
 
 /// Whether this process has been asked to stop.
@@ -37,8 +40,22 @@ impl Interrupt {
     pub fn listen(quiet: bool) -> anyhow::Result<Self> {
         let interrupt = Self { quiet, ..Self::default() };
         let heard = interrupt.clone();
-        hear(move || heard.signalled()).context("cannot listen for Ctrl-C")?;
+        hear(move || heard.signalled()).context(REFUSED)?;
         Ok(interrupt)
+    }
+
+    /// Has the first signal end the process: for what leaves nothing behind. To be called once, in the place of
+    /// [`listen`](Self::listen).
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the handler.
+    pub fn end_at_once() -> anyhow::Result<()> {
+        hear(|| {
+            say(&Interrupted::default().to_string());
+            process::exit(EXIT_CODE.into())
+        })
+        .context(REFUSED)
     }
 
     /// An error once a signal has come.

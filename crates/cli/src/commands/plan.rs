@@ -9,6 +9,7 @@ use crate::args::GeneralOptions;
 use crate::args::number::above_zero;
 use crate::commands::{embed, pretrain, score};
 use crate::failure::write_stdout;
+use crate::interrupt::Interrupt;
 
 mod request;
 mod shown;
@@ -105,7 +106,10 @@ pub(super) struct Run {
 ///
 /// - Those of the command before it begins.
 /// - An input is a pipe, or cannot be read.
+///
+/// Ctrl-C ends the process.
 pub fn run(options: &Options, general: &GeneralOptions) -> anyhow::Result<()> {
+    Interrupt::end_at_once()?;
     let rate = options.request.rate;
     let mut run = match &options.command {
         Planned::Embed(options) => embed::estimate(options, general, rate)?,
