@@ -5,7 +5,7 @@ use std::{
     io::Read,
     path::PathBuf,
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use flate2::read::MultiGzDecoder;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     YEAST,
-    command::{Longstrand, Running},
+    command::{Finished, Longstrand, Running},
     data, ranks,
 };
 
@@ -166,6 +166,40 @@ impl Place {
         while fs::metadata(&metrics).map_or(0, |file| file.len()) == 0 {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Kills ranks at moments that nobody chose, whichever it is, and asserts that the others end and say which one is gone, and
+    /// that the run goes on to what one that was not stopped comes to. A run has more than 40 steps.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so, or a step takes too long.
+    pub fn assert_kills_are_survived(&self, settings: &str, size: usize) {
+        self.train("whole", settings, size);
+        let commands = self.commands("killed", &format!("{settings} --resume"), size);
+        let (mut moments, mut kills) = (Moments::new(), 0);
+        while self.newest("killed") < 40 {
+            let (target, victim) =
+                (self.newest("killed") + 2 + 2 * moments.below(5), moments.below(size as u64) as usize);
+            let (running, started) = (ranks::start(&commands), Instant::now());
+            while self.newest("killed") < target {
+                assert!(started.elapsed() < Duration::from_secs(60), "no step {target} in time");
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(Duration::from_micros(moments.below(50_000)));
+            running[victim].signal("KILL");
+            let mut ended: Vec<Finished> = running.into_iter().map(Running::finish).collect();
+            assert_eq!(ended.remove(victim).code, None);
+            for other in ended {
+                other.failed(1, &[&format!("rank {victim} is gone: its connection ended during operation ")]);
+            }
+            kills += 1;
+        }
+        assert!(kills >= 3, "{kills} kills");
+        for finished in ranks::run(&commands) {
+            assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished}");
+        }
+        self.assert_same("whole", "killed");
     }
 
     /// Asserts that the weights and measures of two runs are the same but for rounding.

@@ -2,16 +2,13 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use longstrand_pretrain::train::MetricsLine;
 use longstrand_tests::{
     command::{Finished, Longstrand, Running},
     ranks,
-    training::{CADUCEUS_PS, MAMBA, Moments, Place},
+    training::{CADUCEUS_PS, MAMBA, Place},
 };
 
 /// Seven windows a step in a dozen steps.
@@ -45,30 +42,7 @@ fn ranks_train_to_the_weights_of_one_process() {
 fn a_killed_rank_ends_all_others_and_the_run_goes_on_to_the_same_bits() {
     let place = place();
     let settings = &format!("{CADUCEUS_PS} --batch-tokens 896 --validate-every 5 --save-every 2");
-    place.train("whole", settings, 3);
-    let commands = place.commands("killed", &format!("{settings} --resume"), 3);
-    let (mut moments, mut kills) = (Moments::new(), 0);
-    while place.newest("killed") < 40 {
-        let (target, victim) = (place.newest("killed") + 2 + 2 * moments.below(5), moments.below(3) as usize);
-        let (running, started) = (ranks::start(&commands), Instant::now());
-        while place.newest("killed") < target {
-            assert!(started.elapsed() < Duration::from_secs(60), "no step {target} in time");
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread::sleep(Duration::from_micros(moments.below(50_000)));
-        running[victim].signal("KILL");
-        let mut ended: Vec<Finished> = running.into_iter().map(Running::finish).collect();
-        assert_eq!(ended.remove(victim).code, None);
-        for other in ended {
-            other.failed(1, &[&format!("rank {victim} is gone: its connection ended during operation ")]);
-        }
-        kills += 1;
-    }
-    assert!(kills >= 3, "{kills} kills");
-    for finished in ranks::run(&commands) {
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished}");
-    }
-    place.assert_same("whole", "killed");
+    place.assert_kills_are_survived(settings, 3);
 }
 
 #[test]

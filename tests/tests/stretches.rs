@@ -2,15 +2,10 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use longstrand_tests::{
     command::{Finished, Running},
     ranks,
-    training::{Moments, Place},
+    training::Place,
 };
 
 const CAUSAL: &str = "--set model.family=mamba --set objective.kind=causal --length 129";
@@ -56,30 +51,7 @@ fn ranks_that_own_windows_together_train_to_the_weights_of_one_process() {
 fn a_killed_rank_ends_all_others_and_the_run_goes_on_to_the_same_bits() {
     let place = place();
     let settings = &format!("{PS} {SMALL} {THREE} --context-ranks 2");
-    place.train("whole", settings, 4);
-    let commands = place.commands("killed", &format!("{settings} --resume"), 4);
-    let (mut moments, mut kills) = (Moments::new(), 0);
-    while place.newest("killed") < 40 {
-        let (target, victim) = (place.newest("killed") + 2 + 2 * moments.below(5), moments.below(4) as usize);
-        let (running, started) = (ranks::start(&commands), Instant::now());
-        while place.newest("killed") < target {
-            assert!(started.elapsed() < Duration::from_secs(60), "no step {target} in time");
-            thread::sleep(Duration::from_millis(1));
-        }
-        thread::sleep(Duration::from_micros(moments.below(50_000)));
-        running[victim].signal("KILL");
-        let mut ended: Vec<Finished> = running.into_iter().map(Running::finish).collect();
-        assert_eq!(ended.remove(victim).code, None);
-        for other in ended {
-            other.failed(1, &[&format!("rank {victim} is gone: its connection ended during operation ")]);
-        }
-        kills += 1;
-    }
-    assert!(kills >= 3, "{kills} kills");
-    for finished in ranks::run(&commands) {
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished}");
-    }
-    place.assert_same("whole", "killed");
+    place.assert_kills_are_survived(settings, 4);
 }
 
 /// A window that takes seconds is left by all ranks where they meet next, whichever is told, and the step before it is kept.
